@@ -1,0 +1,1 @@
+"""Episodes and what is done with them: batches, replay, schedules, action selectors."""

@@ -1,0 +1,18 @@
+"""The one exception for mistakes of the user, and the hint it usually carries."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake in a setting, a name or a file: one line that says what is wrong and what to do.
+
+    `main.py` prints it as `error: …` and exits with code 2; nothing has been written by then.
+    """
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return `a, b or c`: the known names closest to `name`, or all known names when none is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=count, cutoff=0.5) or known
+    return close[0] if len(close) == 1 else ", ".join(close[:-1]) + " or " + close[-1] if close else "nothing"
