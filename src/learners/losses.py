@@ -1,0 +1,87 @@
+"""The losses of MMSA as free functions (§4.4); masked means over valid steps.
+
+Letters: B episodes, T steps, D latent size. A mask is (B, T) float, 1 where the step counts.
+"""
+
+from torch import Tensor
+
+from modules.world_model import Embeddings, Gaussian
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of ``values (B, T)`` where ``mask (B, T)`` is 1. Shapes must agree: nothing is stretched."""
+    assert values.shape == mask.shape, (values.shape, mask.shape)
+    return (values * mask).sum() / mask.sum()
+
+
+def squared_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the masked mean over steps of the mean squared error over the axes after (B, T)."""
+    return masked_mean((prediction - target).square().flatten(2).mean(dim=-1), mask)
+
+
+def gaussian_kl(p: Gaussian, q: Gaussian) -> Tensor:
+    """``KL[p ‖ q]`` of diagonal Gaussians, summed over the last axis: (…, D) -> (…)."""
+    ratio = p.std / q.std
+    return (0.5 * (ratio.square() + ((p.mean - q.mean) / q.std).square() - 1) - ratio.log()).sum(dim=-1)
+
+
+def kl_to_standard_normal(p: Gaussian) -> Tensor:
+    """``KL[p ‖ N(0, I)]``: (…, D) -> (…)."""
+    return (0.5 * (p.std.square() + p.mean.square() - 1) - p.std.log()).sum(dim=-1)
+
+
+def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float) -> Tensor:
+    """``α KL[q ‖ sg p] + (1 - α) KL[sg q ‖ p]`` (§4.4, KL balancing): (…, D) -> (…).
+
+    The value is KL[q ‖ p] whatever α; α is the share of the gradient that the posterior gets.
+    """
+    to_posterior = gaussian_kl(posterior, prior.detach())
+    to_prior = gaussian_kl(posterior.detach(), prior)
+    return alpha * to_posterior + (1 - alpha) * to_prior
+
+
+def kl_loss(
+    posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4), and its two parts by name.
+
+    `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).
+    """
+    parts = {
+        "kl_prior_normal": masked_mean(kl_to_standard_normal(prior), mask),
+        "kl_posterior_prior": masked_mean(balanced_kl(posterior, prior, alpha), mask),
+    }
+    return parts["kl_prior_normal"] + parts["kl_posterior_prior"], parts
+
+
+def reconstruction_loss(
+    decoded: Embeddings, embeddings: Embeddings, mask: Tensor, h_decoded: Tensor, h: Tensor, h_mask: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``L_REC`` (§4.4): the mean squared errors of VAE-1's three outputs and of VAE-2's h', and its parts by name.
+
+    The targets stand behind a stop-gradient: what is to be reconstructed must not move to be easier.
+
+    Args:
+        decoded: VAE-1's outputs, each (B, T, E_s).
+        embeddings: what they should be.
+        mask: (B, T), the steps whose embeddings exist.
+        h_decoded: VAE-2's output h' (B, T', N, H).
+        h: hidden states (B, T', N, H).
+        h_mask: (B, T'), the steps whose hidden states exist.
+    """
+    parts = {
+        f"rec_{name}": squared_error(output, target.detach(), mask)
+        for name, output, target in zip(Embeddings._fields, decoded, embeddings, strict=True)
+    }
+    parts["rec_h"] = squared_error(h_decoded, h.detach(), h_mask)
+    return parts["rec_z_sa"] + parts["rec_z_s"] + parts["rec_phi"] + parts["rec_h"], parts
+
+
+def sale_loss(z_sa: Tensor, z_s_next: Tensor, mask: Tensor) -> Tensor:
+    """``L(f, g) = (z^sa_t - sg z^s_{t+1})²`` (§4.4): each (B, T, …, E); `mask (B, T)` marks the pairs (t, t+1)."""
+    return squared_error(z_sa, z_s_next.detach(), mask)
+
+
+def td_loss(q_taken: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """``L_TD = (sg y - Q)²`` (§4.4): (B, T, X) each; the masked mean over steps and over X."""
+    return squared_error(q_taken, targets.detach(), mask)

@@ -1,0 +1,43 @@
+"""Targets of temporal-difference learning, as free functions.
+
+Letters: B episodes, T transitions, and X for what follows: nothing after mixing, N agents without a mixer.
+Off by one, once and for all: ``values[:, t]`` belongs to the state *before* action t, so there are T+1 of them, and
+transition t leads from ``values[:, t]`` to ``values[:, t + 1]``.
+"""
+
+import torch as th
+from torch import Tensor
+
+
+def greedy_actions(q: Tensor, avail_actions: Tensor) -> Tensor:
+    """Return the best available action: ``q (…, A), avail (…, A) bool -> (…)`` int64.
+
+    Rows of padding have no available action; they give action 0, and no loss reads them.
+    """
+    return q.masked_fill(~avail_actions, -th.inf).argmax(dim=-1)
+
+
+def td_lambda_targets(
+    rewards: Tensor, terminated: Tensor, mask: Tensor, next_values: Tensor, gamma: float, td_lambda: float
+) -> Tensor:
+    """Return λ-returns, (B, T, …): MMSA's ``y^tot`` for λ = 0, PyMARL2's QMIX target for λ = 0.6.
+
+    ``G_t = r_t + γ (1 - d_t) [(1 - λ) V_{t+1} + λ G_{t+1}]``, with ``V_{t+1}`` in place of ``G_{t+1}`` after an
+    episode's last transition. An episode that stops at its time limit has d_t = 0 there, so it bootstraps.
+
+    Args:
+        rewards: (B, T, 1 or N).
+        terminated: (B, T, 1) float, d_t: 1 where the task ended with transition t.
+        mask: (B, T, 1) float, 1 where transition t took place.
+        next_values: (B, T, X), ``V_{t+1}``.
+        gamma: discount γ.
+        td_lambda: λ in [0, 1].
+    """
+    targets = th.empty_like(next_values)
+    longer = th.zeros_like(next_values[:, 0])  # G_{t+1} - V_{t+1}, or 0 where there is no transition t+1
+    for t in reversed(range(next_values.shape[1])):
+        values = next_values[:, t]
+        targets[:, t] = rewards[:, t] + gamma * (1 - terminated[:, t]) * (values + td_lambda * longer)
+        if t > 0:
+            longer = mask[:, t] * (targets[:, t] - next_values[:, t - 1])
+    return targets

@@ -1,0 +1,45 @@
+"""The command line: `python src/main.py --config=mmsa --env-config=lbf with seed=1`.
+
+Imports at the top stay light: worker processes import this file again, and a mistyped setting is answered at once.
+"""
+
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.command_line import parse_command_line
+from utils.config import resolve
+from utils.errors import UserError
+
+CONFIG_DIR = Path(__file__).parent / "config"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one training or evaluation and return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    try:
+        command = parse_command_line(argv, CONFIG_DIR)
+        settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
+        if settings["seed"] is None:
+            settings["seed"] = secrets.randbelow(2**32)
+        from archive import record  # brings Torch and sacred, which take seconds
+        from run import build
+
+        run = build(settings)
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    try:
+        record(run, settings)
+    except KeyboardInterrupt:
+        print("interrupted: what was logged and saved until now is in the archive", file=sys.stderr)
+        return 130
+    finally:
+        run.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,9 @@
+"""Agent networks by name. An agent is built as `agent(input_shape, args)`.
+
+Every agent offers two verbs: ``encode(inputs, hidden)`` unrolls the histories, ``q_from_hidden(h)`` scores actions.
+"""
+
+from modules.agents.rnn_agent import RNNAgent
+from modules.agents.sale_rnn_agent import SALERNNAgent
+
+REGISTRY = {"rnn": RNNAgent, "sale_rnn": SALERNNAgent}

@@ -1,0 +1,32 @@
+"""The monotonic mixing network of QMIX (Rashid et al., 2018, 2020), conditioned on any vector."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MonotonicMixing(nn.Module):
+    """``Q_tot = w_2(c)ᵀ ELU(W_1(c) Q + b_1(c)) + V(c)`` with ``W_1, w_2 >= 0``, so that ``∂Q_tot/∂Q_i >= 0``.
+
+    Hypernetworks turn the condition ``c (…, C)`` into the weights; M is the embedding size of the mixing network.
+    """
+
+    def __init__(self, n_agents: int, condition_size: int, embed_dim: int, hypernet_embed: int) -> None:
+        super().__init__()
+        self.n_agents, self.embed_dim = n_agents, embed_dim
+
+        def hypernet(out_size: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(condition_size, hypernet_embed), nn.ReLU(), nn.Linear(hypernet_embed, out_size)
+            )
+
+        self.hyper_w_1 = hypernet(n_agents * embed_dim)
+        self.hyper_w_2 = hypernet(embed_dim)
+        self.hyper_b_1 = nn.Linear(condition_size, embed_dim)
+        self.value = nn.Sequential(nn.Linear(condition_size, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+
+    def forward(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
+        """Mix ``Q_i (…, N)`` given ``c (…, C)`` to ``Q_tot (…)``."""
+        w_1 = self.hyper_w_1(condition).abs().unflatten(-1, (self.n_agents, self.embed_dim))
+        hidden = functional.elu((agent_qs.unsqueeze(-2) @ w_1).squeeze(-2) + self.hyper_b_1(condition))
+        w_2 = self.hyper_w_2(condition).abs()
+        return (hidden * w_2).sum(dim=-1) + self.value(condition).squeeze(-1)

@@ -1,0 +1,21 @@
+"""QMIX (Rashid et al., 2018, 2020): monotonic mixing conditioned on the global state."""
+
+from types import SimpleNamespace
+
+from torch import Tensor, nn
+
+from modules.mixers.monotonic import MonotonicMixing
+
+
+class QMixer(nn.Module):
+    """Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`."""
+
+    def __init__(self, args: SimpleNamespace) -> None:
+        super().__init__()
+        self.mixing = MonotonicMixing(
+            args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed
+        )
+
+    def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:
+        """Mix ``Q_i (…, N)`` given ``s (…, S)`` to ``Q_tot (…)``."""
+        return self.mixing(agent_qs, states)

@@ -1,0 +1,64 @@
+"""The mixer of MMSA (§4.4, Fig. 3): QMIX that also sees the aggregated imagined future ``ŝ^Rollout``.
+
+Letters: N agents, S state size, D latent size of the team, J rollout horizon.
+"""
+
+from types import SimpleNamespace
+
+import torch as th
+from torch import Tensor, nn
+
+from modules.mixers.monotonic import MonotonicMixing
+
+
+class RolloutAggregator(nn.Module):
+    """``{ŝ_t, …, ŝ_{t+J}} -> ŝ^Rollout_t (…, S)``.
+
+    `gru_reverse` reads the latents from the farthest to the nearest, so that the present is read last (MBVD).
+    """
+
+    def __init__(self, kind: str, latent_size: int, horizon: int, out_size: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind in ("gru", "gru_reverse"):
+            self.gru = nn.GRU(latent_size, out_size)
+        else:
+            self.linear = nn.Linear(latent_size * (horizon + 1 if kind == "concat" else 1), out_size)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Aggregate ``(…, J+1, D) -> (…, S)``."""
+        if self.kind == "concat":
+            return self.linear(latents.flatten(-2))
+        if self.kind == "mean":
+            return self.linear(latents.mean(dim=-2))
+        steps = latents.flatten(0, -3).transpose(0, 1)  # (J+1, …, D)
+        _, last = self.gru(steps.flip(0) if self.kind == "gru_reverse" else steps)
+        return last[0].unflatten(0, latents.shape[:-2])
+
+
+class RolloutQMixer(nn.Module):
+    """Monotonic in every Q_i; hypernetworks see ``[s_t, ŝ^Rollout_t]``.
+
+    Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `use_world_model`,
+    `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim). Without a world model
+    it is QMIX.
+    """
+
+    def __init__(self, args: SimpleNamespace) -> None:
+        super().__init__()
+        S = args.state_shape
+        self.aggregate = (
+            RolloutAggregator(args.rollout_agg, args.n_agents * args.latent_dim, args.rollout_horizon, S)
+            if args.use_world_model
+            else None
+        )
+        condition_size = 2 * S if args.use_world_model else S
+        self.mixing = MonotonicMixing(
+            args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed
+        )
+
+    def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
+        """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
+        if self.aggregate is None:
+            return self.mixing(agent_qs, states)
+        return self.mixing(agent_qs, th.cat([states, self.aggregate(rollout)], dim=-1))

@@ -1,0 +1,134 @@
+"""State-action learned embeddings (SALE), per agent and for the team.
+
+``z^s = AvgL1Norm(f(s))``, ``z^sa = g(z^s, a)`` (MMSA §4.2; SALE/TD7, Fujimoto et al. 2023). The two encoders know
+nothing of what is done with them: which loss trains them, and where gradients stop, is decided by their callers.
+
+Letters: E embedding size, A actions, n actors (1 for an agent, N for the team).
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def avg_l1_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Divide by the mean absolute value of the last axis: ``AvgL1Norm(x) = x / max(mean|x|, eps)`` (MMSA §4.2)."""
+    return x / x.abs().mean(dim=-1, keepdim=True).clamp(min=eps)
+
+
+class Normaliser(nn.Module):
+    """The normaliser of an embedding (…, E); `avgl1` is the paper's, the others are its design study (Fig. 7)."""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__()
+        self.name, self.size = name, size
+        if name == "batch":
+            self.batch_norm = nn.BatchNorm1d(size, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised embedding, of the same shape."""
+        match self.name:
+            case "avgl1":
+                return avg_l1_norm(x)
+            case "none":
+                return x
+            case "layer":
+                return functional.layer_norm(x, (self.size,))
+            case "l2":
+                return functional.normalize(x, dim=-1)
+            case "batch":
+                return self.batch_norm(x.reshape(-1, self.size)).reshape(x.shape)
+        raise ValueError(f"normaliser {self.name!r}: avgl1, none, layer, batch or l2")
+
+
+class ActionLinear(nn.Module):
+    """A linear layer on ``[x, onehot(a_1), …, onehot(a_n)]`` that never builds a one-hot.
+
+    ``W [x, onehot(a)] + b = W_x x + b + Σ_i W_i[a_i]``: `x` is projected once, an action adds one row of a table.
+    """
+
+    def __init__(self, x_size: int, n_actors: int, n_actions: int, out_size: int) -> None:
+        super().__init__()
+        self.x_size, self.n_actors, self.n_actions = x_size, n_actors, n_actions
+        self.linear = nn.Linear(x_size + n_actors * n_actions, out_size)
+
+    @property
+    def x_weight(self) -> Tensor:
+        """``W_x (out, X)``."""
+        return self.linear.weight[:, : self.x_size]
+
+    @property
+    def action_table(self) -> Tensor:
+        """``W_i[a]`` as rows (n·A, out)."""
+        return self.linear.weight[:, self.x_size :].t()
+
+    def x_part(self, x: Tensor) -> Tensor:
+        """Return ``W_x x + b``: ``(…, X) -> (…, out)``."""
+        return functional.linear(x, self.x_weight, self.linear.bias)
+
+    def forward(self, x: Tensor, actions: Tensor) -> Tensor:
+        """Apply to given actions: ``(…, X), (…, n) int64 -> (…, out)``."""
+        return self.x_part(x) + self._action_part(actions)
+
+    def every(self, x: Tensor) -> Tensor:
+        """Apply to every action of a single actor: ``(…, X) -> (…, A, out)``."""
+        assert self.n_actors == 1, "only a single actor's actions can be listed"
+        return self.x_part(x).unsqueeze(-2) + self.action_table
+
+    def _action_part(self, actions: Tensor) -> Tensor:
+        table = self.action_table
+        offsets = self.n_actions * _arange_like(actions)
+        return functional.embedding(actions + offsets, table).sum(dim=-2)
+
+
+def _arange_like(actions: Tensor) -> Tensor:
+    """Return 0 … n-1 on the actions' device, to be added to (…, n)."""
+    return actions.new_ones(actions.shape[-1]).cumsum(0) - 1
+
+
+class StateEncoder(nn.Module):
+    """``f``: three linear layers with ELU between, then the normaliser. ``(…, X) -> z (…, E)``."""
+
+    def __init__(self, x_size: int, embed_size: int, normaliser: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(x_size, embed_size), nn.ELU(),
+            nn.Linear(embed_size, embed_size), nn.ELU(),
+            nn.Linear(embed_size, embed_size),
+        )  # fmt: skip
+        self.normalise = Normaliser(normaliser, embed_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed a state, latent state or history."""
+        return self.normalise(self.layers(x))
+
+
+class StateActionEncoder(nn.Module):
+    """``g``: three linear layers with ELU between. ``z (…, E), a (…, n) -> z^sa (…, E)``."""
+
+    def __init__(self, embed_size: int, n_actors: int, n_actions: int) -> None:
+        super().__init__()
+        self.first = ActionLinear(embed_size, n_actors, n_actions, embed_size)
+        self.second = nn.Linear(embed_size, embed_size)
+        self.third = nn.Linear(embed_size, embed_size)
+
+    def forward(self, z: Tensor, actions: Tensor) -> Tensor:
+        """Embed the pair of an embedded state and given actions."""
+        return self.third(self.finish(self.first(z, actions)))
+
+    def finish(self, first: Tensor) -> Tensor:
+        """Return what the third layer reads, from what the first one gave: ``(…, E) -> (…, E)``."""
+        return functional.elu(self.second(functional.elu(first)))
+
+
+class SALE(nn.Module):
+    """The pair of encoders ``f`` and ``g``."""
+
+    def __init__(self, x_size: int, n_actors: int, n_actions: int, embed_size: int, normaliser: str) -> None:
+        super().__init__()
+        self.f = StateEncoder(x_size, embed_size, normaliser)
+        self.g = StateActionEncoder(embed_size, n_actors, n_actions)
+
+    def forward(self, x: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``z^s (…, E)`` and ``z^sa (…, E)`` for ``x (…, X)`` and given ``actions (…, n)``."""
+        z = self.f(x)
+        return z, self.g(z, actions)

@@ -1,0 +1,147 @@
+"""The world model of MMSA (§4.3, Fig. 2): two VAEs and SALE over the joint hidden state of the agents.
+
+Built and tested without a learner. It never sees an observation: its data are the agents' hidden states ``h`` and the
+joint actions. Which copy of the agents gives ``h``, and which losses train what, is the learner's affair.
+
+Letters: N agents, A actions, H hidden size, E_s embedding size, D = N·L latent size of the team, J rollout horizon.
+``…`` stands for any leading axes, usually (B, T).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch as th
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.sale import SALE, ActionLinear
+
+MIN_STD = 0.1  # keeps log-densities and KL terms finite
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian: `mean` and `std`, each (…, D)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self) -> Tensor:
+        """Draw with the reparameterisation trick: gradients reach mean and std."""
+        return self.mean + self.std * th.randn_like(self.std)
+
+    def detach(self) -> "Gaussian":
+        """Return the same distribution behind a stop-gradient."""
+        return Gaussian(self.mean.detach(), self.std.detach())
+
+    def narrow(self, dim: int, start: int, length: int) -> "Gaussian":
+        """Return a slice along one leading axis."""
+        return Gaussian(self.mean.narrow(dim, start, length), self.std.narrow(dim, start, length))
+
+
+class Embeddings(NamedTuple):
+    """What VAE-1 reads and reconstructs: ``z^sa``, ``z^s``, ``φ^sa``, each (…, E_s)."""
+
+    z_sa: Tensor
+    z_s: Tensor
+    phi: Tensor
+
+
+class GaussianEncoder(nn.Module):
+    """``x (…, X) -> N(mean, std²)`` of size D, through one hidden layer."""
+
+    def __init__(self, x_size: int, width: int, out_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(x_size, width), nn.ELU(), nn.Linear(width, 2 * out_size))
+
+    def forward(self, x: Tensor) -> Gaussian:
+        """Return the distribution."""
+        mean, raw = self.layers(x).chunk(2, dim=-1)
+        return Gaussian(mean, functional.softplus(raw) + MIN_STD)
+
+
+class WorldModel(nn.Module):
+    """Posterior VAE (VAE-2), SALE of the latent state, prior VAE (VAE-1), and imagination.
+
+    `rollout_mode` says what an imagined ŝ_{t+1} is: ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded
+    ``z'^s`` (§4.3 literally; needs E_s = D). `sample` says whether latents are drawn or means.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_agents: int,
+        n_actions: int,
+        hidden_size: int,
+        latent_size: int,
+        embed_size: int,
+        width: int,
+        normaliser: str,
+        rollout_mode: str,
+        sample: bool,
+    ) -> None:
+        super().__init__()
+        D = n_agents * latent_size
+        if rollout_mode == "decoded" and embed_size != D:
+            raise ValueError(f"rollout_mode=decoded needs E_s = D, and {embed_size} is not {D}")
+        self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
+        self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
+        self.posterior_decoder = nn.Sequential(
+            nn.Linear(D, width), nn.ELU(), nn.Linear(width, n_agents * hidden_size), nn.Tanh()
+        )
+        self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser)
+        self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
+        self.prior_encoder = GaussianEncoder(3 * embed_size, width, D)
+        self.prior_decoder = nn.Sequential(nn.Linear(D, width), nn.ELU(), nn.Linear(width, 3 * embed_size))
+
+    def posterior(self, h: Tensor) -> Gaussian:
+        """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
+        return self.posterior_encoder(h.flatten(-2))
+
+    def decode_hidden(self, s: Tensor) -> Tensor:
+        """VAE-2's decoder: ``ŝ (…, D) -> h' (…, N, H)``, in (-1, 1) as a GRU's state is."""
+        return self.posterior_decoder(s).unflatten(-1, (self.n_agents, -1))
+
+    def embed(self, s: Tensor, actions: Tensor) -> Embeddings:
+        """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1.
+
+        ``z^s`` and ``z^sa`` come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7.
+        """
+        with th.no_grad():
+            z_s, z_sa = self.sale(s, actions)
+        return Embeddings(z_sa, z_s, self.phi(s, actions))
+
+    def prior(self, embeddings: Embeddings) -> Gaussian:
+        """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
+        return self.prior_encoder(th.cat(embeddings, dim=-1))
+
+    def decode_embeddings(self, s_next: Tensor) -> Embeddings:
+        """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to three embeddings."""
+        return Embeddings(*self.prior_decoder(s_next).chunk(3, dim=-1))
+
+    def draw(self, distribution: Gaussian) -> Tensor:
+        """Return a latent state of the distribution: a sample, or the mean with `sample=False`."""
+        return distribution.sample() if self.sample else distribution.mean
+
+    def step(self, s: Tensor, actions: Tensor) -> Tensor:
+        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``."""
+        s_next = self.draw(self.prior(self.embed(s, actions)))
+        return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
+
+    def imagine(self, s: Tensor, h: Tensor, policy: Callable[[Tensor], Tensor], horizon: int) -> Tensor:
+        """Roll out J steps from every starting point at once.
+
+        Args:
+            s: ``ŝ_t (…, D)``, latents of the posterior.
+            h: ``h_t (…, N, H)``, the hidden states they were inferred from.
+            policy: hidden states (…, N, H) to the agents' actions (…, N) int64.
+            horizon: J.
+
+        Returns:
+            ``ŝ_t … ŝ_{t+J}``, (…, J+1, D).
+        """
+        latents = [s]
+        for j in range(horizon):
+            with th.no_grad():
+                actions = policy(h if j == 0 else self.decode_hidden(latents[-1]))
+            latents.append(self.step(latents[-1], actions))
+        return th.stack(latents, dim=-2)

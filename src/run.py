@@ -1,0 +1,255 @@
+"""Assembly, the one training loop, and evaluation.
+
+`build` makes everything a run needs and refuses what cannot work before anything is written; `train` is the loop;
+`evaluate` plays greedy episodes. Episodes, evaluations and Torch draw from streams of the run's one seed.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from components.replay_buffer import ReplayBuffer
+from controllers import REGISTRY as CONTROLLERS
+from envs import env_path, task_name
+from learners import REGISTRY as LEARNERS
+from modules.agents import REGISTRY as AGENTS
+from modules.mixers import REGISTRY as MIXERS
+from runners import REGISTRY as RUNNERS
+from runners.base_runner import BaseRunner, EpisodeResult
+from utils.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from utils.config import extended, to_args
+from utils.errors import UserError, nearest
+from utils.logging import Console, Logger, append_rows, describe_shares
+from utils.seeding import Stream, episode_streams, seed_number
+from utils.timing import PhaseClock
+
+EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
+
+
+@dataclass
+class Run:
+    """Everything a run is made of, and where it stands: `t_env` environment steps and `episode` episodes so far."""
+
+    args: Any
+    task: str
+    runner: BaseRunner
+    mac: Any
+    learner: Any
+    buffer: ReplayBuffer
+    logger: Logger
+    clock: PhaseClock
+    t_env: int = 0
+    episode: int = 0
+    eval_seed: int = 0
+    recent: list[EpisodeResult] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End environments and workers."""
+        self.runner.close()
+
+
+def build(settings: Mapping[str, Any]) -> Run:
+    """Make a run from resolved settings (with a seed); raise `UserError` for what cannot work. Writes nothing."""
+    args = to_args(settings)
+    _check(args)
+    th.set_num_threads(args.threads)
+    th.manual_seed(seed_number(args.seed, Stream.TORCH))
+    clock, logger = PhaseClock(), Logger()
+    runner = RUNNERS[args.runner](env_path(args.env), args.env_args, args.batch_size_run, clock)
+    try:
+        info = runner.info
+        args = extended(
+            args,
+            n_agents=info.n_agents,
+            n_actions=info.n_actions,
+            obs_shape=info.obs_size,
+            state_shape=info.state_size,
+        )
+        mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
+        mac.agent.to(_device(args.device))
+        learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
+        buffer = ReplayBuffer(
+            runner.scheme,
+            runner.groups,
+            args.buffer_size,
+            runner.max_seq_length,
+            seed_number(args.seed, Stream.REPLAY),
+        )
+        run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock)
+        run.eval_seed = args.seed
+        if args.checkpoint_path is not None:
+            _resume(run, find_checkpoint(args.checkpoint_path))
+        return run
+    except BaseException:
+        runner.close()
+        raise
+
+
+def _check(args: Any) -> None:
+    """Refuse unknown registry names, and settings that are each fine but do not go together."""
+    for setting, registry in (
+        ("runner", RUNNERS), ("mac", CONTROLLERS), ("learner", LEARNERS), ("agent", AGENTS), ("mixer", MIXERS),
+    ):  # fmt: skip
+        name = getattr(args, setting)
+        if name not in registry:
+            raise UserError(f"{setting}={name}: no such {setting}; did you mean {nearest(name, registry)}?")
+    if args.runner == "episode" and args.batch_size_run != 1:
+        raise UserError(
+            f"runner=episode plays one episode at a time, not {args.batch_size_run}: "
+            "add batch_size_run=1, or take runner=vector"
+        )
+    if args.buffer_size < max(args.batch_size, args.batch_size_run):
+        raise UserError(
+            f"buffer_size={args.buffer_size} is smaller than batch_size={args.batch_size} or "
+            f"batch_size_run={args.batch_size_run}: nothing would ever be learnt"
+        )
+    if args.evaluate and args.checkpoint_path is None:
+        raise UserError("evaluate=True needs checkpoint_path=<a run's folder or checkpoint>")
+    if args.device == "cuda" and not th.cuda.is_available():
+        raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
+    task_name(args.env, args.env_args)  # raises for a bad task
+
+
+def _device(setting: str) -> str:
+    return ("cuda" if th.cuda.is_available() else "cpu") if setting == "auto" else setting
+
+
+def _resume(run: Run, path: Path) -> None:
+    """Take up weights, targets, optimiser and counters. Replay starts empty."""
+    tensors, numbers = load_checkpoint(path)
+    for what, ours in (("algorithm", run.args.name), ("task", run.task)):
+        if numbers[what] != ours:
+            raise UserError(f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}")
+    try:
+        run.learner.load_state(tensors, numbers["learner"])
+    except RuntimeError as why:
+        raise UserError(
+            f"the checkpoint {path} has networks of other sizes; give the settings it was trained with"
+        ) from why
+    run.t_env, run.episode = numbers["t_env"], numbers["episode"]
+    if run.args.evaluate:
+        run.eval_seed = numbers["seed"]  # so that the evaluation made at this checkpoint can be repeated
+
+
+def save(run: Run, folder: Path) -> Path:
+    """Write a checkpoint from which evaluation repeats and training goes on, and return where."""
+    numbers = {
+        "algorithm": run.args.name,
+        "task": run.task,
+        "seed": run.args.seed,
+        "t_env": run.t_env,
+        "episode": run.episode,
+        "learner": run.learner.state_numbers(),
+    }
+    return save_checkpoint(folder / "checkpoints", run.t_env, run.learner.state_tensors(), numbers)
+
+
+class Every:
+    """Says when `interval` steps have passed since it last said so."""
+
+    def __init__(self, interval: int, last: int) -> None:
+        self.interval, self.last = interval, last
+
+    def due(self, t_env: int) -> bool:
+        """Return whether it is time at `t_env`, and start counting anew if so."""
+        if t_env - self.last < self.interval:
+            return False
+        self.last = t_env
+        return True
+
+
+def train(run: Run, folder: Path, console: Console) -> float:
+    """Train until `t_max`: play a round, learn, evaluate, log, save. Returns the last mean test return."""
+    args, logger, clock = run.args, run.logger, run.clock
+    test_due, save_due = Every(args.test_interval, run.t_env), Every(args.save_model_interval, run.t_env)
+    log_due = Every(args.log_interval, run.t_env)
+    started = (time.monotonic(), run.t_env)
+    evaluate(run, folder, console)
+    while run.t_env < args.t_max:
+        play_round(run)
+        if run.buffer.can_sample(args.batch_size):
+            for _ in range(args.updates_per_run):
+                batch = run.buffer.sample(args.batch_size, run.learner.device)
+                run.learner.train(batch, run.t_env, run.episode)
+            clock.lap("learn")
+        if log_due.due(run.t_env):
+            log_training(run, console, started)
+        if test_due.due(run.t_env) or run.t_env >= args.t_max:
+            evaluate(run, folder, console)
+        if args.save_model and (save_due.due(run.t_env) or run.t_env >= args.t_max):
+            save(run, folder)
+        console.advance(run.t_env, clock.shares(), logger.latest.get("test_return_mean"))
+    return logger.latest["test_return_mean"]
+
+
+def play_round(run: Run) -> None:
+    """Play one training episode per environment into the replay buffer."""
+    numbers = range(run.episode, run.episode + run.args.batch_size_run)
+    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
+    batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
+    run.buffer.insert_episode_batch(batch)
+    run.recent += results
+    run.t_env += sum(result.length for result in results)
+    run.episode += len(results)
+    run.clock.lap("batch")
+
+
+def log_training(run: Run, console: Console, started: tuple[float, int]) -> None:
+    """Log the training episodes since the last time, ε, speed and the shares of time."""
+    seconds, since = time.monotonic() - started[0], run.t_env - started[1]
+    log_results(run, run.recent, prefix="")
+    run.recent = []
+    run.logger.log_stat("epsilon", run.mac.epsilon(run.t_env, test_mode=False), run.t_env)
+    run.logger.log_stat("episode", run.episode, run.t_env)
+    run.logger.log_stat("steps_per_second", since / seconds, run.t_env)
+    shares = run.clock.shares()
+    for phase, share in shares.items():
+        run.logger.log_stat(f"time_{phase}", share, run.t_env)
+    if console.bar is None:
+        left = (run.args.t_max - run.t_env) / (since / seconds)
+        console.say(
+            f"t_env {run.t_env} of {run.args.t_max}, return {run.logger.latest['return_mean']:.3f}, "
+            f"{since / seconds:.0f} steps/s, {left / 60:.1f} min left, {describe_shares(shares)}"
+        )
+
+
+def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
+    """Log mean and spread of returns, mean length, and the means of what the environment says of an episode."""
+    returns = np.array([result.episode_return for result in results])
+    figures = {
+        "return_mean": returns.mean(),
+        "return_std": returns.std(),
+        "ep_length_mean": np.mean([result.length for result in results]),
+    }
+    for key in results[0].info:
+        figures[f"{key}_mean"] = np.mean([result.info[key] for result in results])
+    for key, value in figures.items():
+        run.logger.log_stat(prefix + key, float(value), run.t_env)
+
+
+def evaluate(run: Run, folder: Path, console: Console) -> None:
+    """Play `test_nepisode` greedy episodes on streams of their own, log them, and append one row for each."""
+    streams = [
+        episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number)
+        for number in range(run.args.test_nepisode)
+    ]
+    results: list[EpisodeResult] = []
+    with run.clock.booking_all_on("test"):
+        for first in range(0, len(streams), run.args.batch_size_run):
+            results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
+    log_results(run, results, prefix="test_")
+    rows = (
+        (run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results
+    )
+    append_rows(folder / "eval_episodes.csv", EVAL_HEADER, rows)
+    mean = run.logger.latest["test_return_mean"]
+    console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
+
+
+def _won(run: Run, result: EpisodeResult) -> str:
+    return str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""

@@ -1,0 +1,7 @@
+"""Runners by name: how environments are stepped. All of them play the same episodes for the same seeds."""
+
+from runners.episode_runner import EpisodeRunner
+from runners.parallel_runner import ParallelRunner
+from runners.vector_runner import VectorRunner
+
+REGISTRY = {"episode": EpisodeRunner, "parallel": ParallelRunner, "vector": VectorRunner}

@@ -1,0 +1,53 @@
+"""Checkpoints: a folder `t_<steps>` with tensors (safetensors) and numbers (JSON). Loading one runs no code."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from utils.errors import UserError
+
+TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
+
+
+def save_checkpoint(folder: Path, t_env: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Path:
+    """Write a checkpoint below `folder` and return where; it appears whole or not at all."""
+    target = folder / f"t_{t_env}"
+    partial = folder / f".t_{t_env}.partial"
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
+    (partial / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(partial, target)
+    return target
+
+
+def find_checkpoint(path: str) -> Path:
+    """Return the checkpoint at `path`, or the last one of a run's folder; raise `UserError` when there is none."""
+    folder = Path(path)
+    if (folder / NUMBERS).is_file():
+        return folder
+    found = [*folder.glob("t_*"), *folder.glob("checkpoints/t_*")]
+    found = [f for f in found if f.name[2:].isdigit() and (f / NUMBERS).is_file()]
+    if not found:
+        raise UserError(
+            f"checkpoint_path={path}: no checkpoint here; give a run's folder or its checkpoints/t_<steps>"
+        )
+    return max(found, key=lambda f: int(f.name[2:]))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors (on the CPU) and numbers of a checkpoint; raise `UserError` when it cannot be read."""
+    try:
+        return load_file(path / TENSORS), json.loads((path / NUMBERS).read_text())
+    except (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as why:
+        reason = str(why).splitlines()[0]
+        raise UserError(f"the checkpoint {path} cannot be read ({reason}); take another one") from why
