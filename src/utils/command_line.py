@@ -1,0 +1,92 @@
+"""The command line as PyMARL's users know it: two config names, then `with key=value …`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.config import ALGS, ENVS, config_names
+from utils.errors import UserError, nearest
+from utils.settings_schema import shown
+
+_FORM = "python src/main.py --config=NAME --env-config=NAME [with key=value ...]"
+_FLAGS = {"--config": ALGS, "--env-config": ENVS}
+_HELP = ("--help", "-h")
+_EXAMPLES = """\
+  python src/main.py --config=mmsa --env-config=lbf
+  python src/main.py --config=qmix --env-config=lbf with env_args.key=Foraging-2s-8x8-2p-2f-coop-v2 seed=3"""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was asked for: names of the two configs, and the raw text of every setting given after `with`."""
+
+    config: str
+    env_config: str
+    updates: dict[str, str]
+
+
+def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
+    """Return what `argv` (without the program's name) asks for; names and values are not checked yet.
+
+    `--help` and `-h` print the usage and raise SystemExit(0). Raises UserError, one line, for a wrong form.
+    """
+    if any(word in _HELP for word in argv):
+        print(usage(config_dir))
+        raise SystemExit(0)
+    flags: dict[str, str] = {}
+    updates: dict[str, str] = {}
+    after_with = False
+    words = iter(argv)
+    for word in words:
+        if word.startswith("-"):
+            _take_flag(word, next(words, "") if word in _FLAGS else None, flags, config_dir)
+        elif word == "with" and not after_with:
+            after_with = True
+        elif after_with:
+            _take_assignment(word, updates)
+        else:
+            raise UserError(f"{shown(word)!r} stands before 'with' or without it; the form is: {_FORM}")
+    for flag in _FLAGS:
+        if flag not in flags:
+            choices = _choices(flag, config_dir)
+            raise UserError(f"{flag} is missing: choose one of {choices}; the form is: {_FORM}")
+    return CommandLine(flags["--config"], flags["--env-config"], updates)
+
+
+def usage(config_dir: Path) -> str:
+    """Return the text of `--help`: the form, the configs found under `config_dir`, two examples."""
+    return (
+        f"usage: {_FORM}\n\n"
+        f"algorithms (--config):        {_choices('--config', config_dir)}\n"
+        f"environments (--env-config):  {_choices('--env-config', config_dir)}\n\n"
+        f"Settings, their meaning and range: comments in {config_dir}\n\n"
+        f"examples:\n{_EXAMPLES}"
+    )
+
+
+def _choices(flag: str, config_dir: Path) -> str:
+    return ", ".join(config_names(config_dir, _FLAGS[flag])) or f"(none found in {shown(str(config_dir))})"
+
+
+def _take_flag(word: str, following: str | None, flags: dict[str, str], config_dir: Path) -> None:
+    """Put the flag and its value into `flags`; `following` is the next word where that is the value."""
+    flag, _, value = word.partition("=")
+    if flag not in _FLAGS:
+        hint = f"did you mean {nearest(shown(flag), [*_FLAGS, _HELP[0]])}? A setting follows 'with': {_FORM}"
+        raise UserError(f"unknown flag {shown(flag)!r}: {hint}")
+    if following is not None:
+        value = "" if following.startswith("-") or following == "with" else following
+    if not value:
+        raise UserError(f"{flag} needs a name: choose one of {_choices(flag, config_dir)}")
+    if flag in flags:
+        raise UserError(f"{flag} is given twice: {shown(flags[flag])} and {shown(value)}")
+    flags[flag] = value
+
+
+def _take_assignment(word: str, updates: dict[str, str]) -> None:
+    key, sign, value = word.partition("=")
+    if not key or not sign:
+        raise UserError(f"{shown(word)!r} is no assignment: write key=value without spaces: with seed=3")
+    if key in updates:
+        raise UserError(f"{shown(key)} is given twice: {shown(updates[key])} and {shown(value)}")
+    updates[key] = value

@@ -1,0 +1,185 @@
+"""Settings of a run: defaults <- environment <- algorithm (with its `base` files) <- command line.
+
+The comments that declare settings are read in `settings_schema`, the lines of one file in `settings_file`.
+"""
+
+import copy
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from utils.errors import UserError, nearest
+from utils.settings_file import Entry, read_entries
+from utils.settings_schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
+
+ALGS, ENVS = "algs", "envs"
+_FLAGS = {ALGS: "--config", ENVS: "--env-config"}
+_CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config"}
+
+
+class Args(SimpleNamespace):
+    """The resolved settings as attributes, frozen; `env_args` and other groups are plain dicts. Picklable."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"settings are frozen: cannot set {name}; see utils.config.extended")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"settings are frozen: cannot delete {name}")
+
+
+def to_args(resolved: Mapping[str, Any]) -> Args:
+    """Return the settings as a frozen object that shares nothing with `resolved`."""
+    return Args(**copy.deepcopy(dict(resolved)))
+
+
+def extended(args: Args, **learnt_sizes: object) -> Args:
+    """Return a new frozen object with sizes learnt from the environment (n_agents, …) added.
+
+    Raises ValueError when a name is taken already.
+    """
+    taken = sorted(vars(args).keys() & learnt_sizes.keys())
+    if taken:
+        raise ValueError(f"already a setting: {', '.join(taken)}")
+    return to_args(vars(args) | learnt_sizes)
+
+
+def config_names(config_dir: Path, folder: str) -> list[str]:
+    """Return the sorted names (file stems) of the configs in `folder`, which is ALGS or ENVS."""
+    stems = (path.stem for path in (config_dir / folder).glob("*.yaml"))
+    return sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
+
+
+def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
+    """Return the nested settings of a run, always with `env`, `env_args` and `name` (the algorithm config).
+
+    `updates` maps dotted keys to raw text. Raises UserError, one line, for a wrong name, file or value.
+    """
+    declared, values = _load(config, env_config, config_dir)
+    for key, text in updates.items():
+        if key in _CHOSEN_BY:
+            raise UserError(f"{key}={shown(text)}: is chosen by {_CHOSEN_BY[key]}, not after 'with'")
+        if key not in declared:
+            raise _unknown(key, declared, config, env_config, config_dir)
+        values[key] = declared[key].parse(text)
+    return {"name": config, "env_args": {}} | _nested(values)
+
+
+def declared_settings(config: str, env_config: str, config_dir: Path) -> dict[str, Setting]:
+    """Return every setting of this pair of configs by dotted key. Raises UserError as `resolve` does."""
+    return _load(config, env_config, config_dir)[0]
+
+
+def _load(config: str, env_config: str, config_dir: Path) -> tuple[dict[str, Setting], dict[str, Value]]:
+    algorithm = _algorithm_entries(config, config_dir)
+    environment = _environment_entries(env_config, config_dir)
+    declared: dict[str, Setting] = {}
+    values: dict[str, Value] = {}
+    for entry in [*read_entries(config_dir / "default.yaml"), *environment, *algorithm]:
+        _lay(entry, declared, values)
+    return declared, values
+
+
+def _path(name: str, folder: str, config_dir: Path, place: str = "") -> Path:
+    known = config_names(config_dir, folder)
+    if name not in known:
+        message = f"unknown name {shown(name)!r}: did you mean {nearest(shown(name), known)}?"
+        raise UserError(f"{place or _FLAGS[folder]}: {message} (known: {', '.join(known) or 'none'})")
+    return config_dir / folder / f"{name}.yaml"
+
+
+def _environment_entries(name: str, config_dir: Path) -> list[Entry]:
+    path = _path(name, ENVS, config_dir)
+    entries = read_entries(path)
+    if not any(entry.key == "env" for entry in entries):
+        raise UserError(f"{entries[0].file}: must set env, the registry name of the environment")
+    return entries
+
+
+def _algorithm_entries(name: str, config_dir: Path) -> list[Entry]:
+    """Return the entries of the whole chain of `base` files, the lowest first."""
+    entries: list[Entry] = []
+    names, place = [name], ""
+    while True:
+        layer = read_entries(_path(names[-1], ALGS, config_dir, place))
+        if misplaced := [entry for entry in layer if entry.key == "env"]:
+            raise UserError(f"{misplaced[0].place}: env is chosen by {_FLAGS[ENVS]}, not by an algorithm")
+        entries = [entry for entry in layer if entry.key != "base"] + entries
+        base = next((entry for entry in layer if entry.key == "base"), None)
+        if base is None:
+            return entries
+        if base.text in names:
+            raise UserError(f"{base.place}: base: {base.text} leads in a circle")
+        names.append(base.text)
+        place = f"{base.place}: base"
+
+
+def _lay(entry: Entry, declared: dict[str, Setting], values: dict[str, Value]) -> None:
+    """Declare or override one setting in place."""
+    key = entry.key
+    if key in ("name", "base"):
+        raise UserError(f"{entry.place}: {key} is no setting (`base` belongs in files under {ALGS}/, once)")
+    setting = read_declaration(key, entry.comment, entry.file, entry.line)
+    if setting is not None:
+        _refuse_second(setting, declared)
+        declared[key] = setting
+        values[key] = setting.parse(entry.text)
+        return
+    if key not in declared:
+        hint = f"did you mean {_nearest_keys(key, declared)}? or " if declared else ""
+        raise UserError(f"{entry.place}: {key} is declared nowhere; {hint}to declare it: {DECLARATION_FORM}")
+    try:
+        values[key] = declared[key].parse(entry.text)
+    except UserError as error:
+        raise UserError(f"{entry.place}: {error}") from error
+
+
+def _refuse_second(new: Setting, declared: Mapping[str, Setting]) -> None:
+    for old in declared.values():
+        nested = old.key.startswith(f"{new.key}.") or new.key.startswith(f"{old.key}.")
+        if old.key == new.key or nested:
+            first = f"{old.key} is declared in {old.file}:{old.line} already"
+            raise UserError(f"{new.file}:{new.line}: {new.key} is declared a second time: {first}")
+
+
+def _nearest_keys(key: str, declared: Mapping[str, Setting]) -> str:
+    """Return the declared keys whose last part is closest to that of `key`, whatever their group."""
+    head, last = key.split(".")[0], key.split(".")[-1].lower()[:100]
+    if head in declared:
+        return head
+    by_last: dict[str, list[str]] = {}
+    for known in declared:
+        by_last.setdefault(known.split(".")[-1].lower(), []).append(known)
+    close = get_close_matches(last, by_last, 3, 0.6) or get_close_matches(last, by_last, 3, 0.0)
+    return " or ".join(known for word in close for known in by_last[word])
+
+
+def _unknown(
+    key: str, declared: Mapping[str, Setting], config: str, env_config: str, config_dir: Path
+) -> UserError:
+    """Return the error for an assignment to a key that this pair of configs does not declare."""
+    members = [known for known in declared if known.startswith(f"{key}.")]
+    if members:
+        return UserError(f"{shown(key)}: is a group; assign to one of its settings: {', '.join(members)}")
+    owners = [f"{_FLAGS[ALGS]}={name}" for name in config_names(config_dir, ALGS)
+              if any(entry.key == key for entry in _algorithm_entries(name, config_dir))]
+    owners += [f"{_FLAGS[ENVS]}={name}" for name in config_names(config_dir, ENVS)
+               if any(entry.key == key for entry in _environment_entries(name, config_dir))]
+    here = f"{_FLAGS[ALGS]}={config} {_FLAGS[ENVS]}={env_config}"
+    hint = f"did you mean {_nearest_keys(key, declared)}?"
+    if owners:
+        hint = f"only known with {' or '.join(owners)}"
+    return UserError(f"unknown setting {shown(key)!r} with {here}: {hint}")
+
+
+def _nested(values: Mapping[str, Value]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, last = key.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[last] = value
+    return tree

@@ -1,0 +1,156 @@
+"""What a setting may hold: the kinds that comments in the settings files declare, and how text is read."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from utils.errors import UserError
+
+Value = int | float | bool | str | None
+
+DECLARATION_FORM = "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`"
+_NULLS = ("null", "None")
+_LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_NUMBER = rf"[+-]?(?:\.?inf|(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?)"
+_DECLARATION = re.compile(
+    rf"(?:(?P<number>int|float) *(?P<range>[\[(] *(?P<low>{_NUMBER}) *, *(?P<high>{_NUMBER}) *[\])])"
+    r"|(?P<word>bool|str)"
+    r"|\{(?P<choices>[^{}]*)\})"
+    r"(?P<null> or null)? *: *(?P<meaning>\S.*)"
+)
+
+
+def shown(text: str) -> str:
+    """Return `text` fit for a one-line message: unprintable characters escaped, long text cut."""
+    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:200])
+    return printable if len(text) <= 200 else printable + "…"
+
+
+def _to_float(text: str) -> float | None:
+    if not re.fullmatch(_NUMBER, text):
+        return None
+    number = float(text.replace(".inf", "inf"))
+    return None if math.isinf(number) and "inf" not in text else number
+
+
+def _to_int(text: str) -> int | None:
+    number = _to_float(text)
+    if number is None or not number.is_integer() or abs(number) >= _LARGEST_INT:
+        return None
+    return int(number)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The numbers from `low` to `high`; `text` as declared, its brackets say which ends belong."""
+
+    low: float
+    high: float
+    text: str
+
+    def __contains__(self, number: float) -> bool:
+        above = number >= self.low if self.text[0] == "[" else number > self.low
+        below = number <= self.high if self.text[-1] == "]" else number < self.high
+        return above and below
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One declared setting: `kind` is int, float, bool, str or choice; only numbers have a `range`.
+
+    `key` is dotted (`env_args.key`); `file` and `line` say where the declaration stands.
+    """
+
+    key: str
+    kind: str
+    range: Interval | None
+    choices: tuple[str, ...]
+    nullable: bool
+    meaning: str
+    file: str
+    line: int
+
+    @property
+    def allowed(self) -> str:
+        """What the setting accepts, in words: `an int in [1, inf) or null`."""
+        words = {
+            "int": f"an int in {self.range and self.range.text}",
+            "float": f"a float in {self.range and self.range.text}",
+            "bool": "true or false",
+            "str": "a text",
+            "choice": "one of " + ", ".join(self.choices),
+        }
+        return words[self.kind] + (" or null" if self.nullable else "")
+
+    def parse(self, raw: object) -> Value:
+        """Return the value that `raw` stands for: text as on the command line, or a plain Python value.
+
+        Raises UserError, one line that names setting, value, what is allowed and where it is declared.
+        """
+        if not isinstance(raw, str):
+            if raw is not None and self.kind in ("str", "choice"):
+                raise self._refusal(repr(raw))
+            raw = "null" if raw is None else repr(raw)
+        text = raw.strip()
+        value = self._read(text) if text and text.isprintable() else None
+        if value is None and not (self.nullable and text in _NULLS):
+            raise self._refusal(raw)
+        return value
+
+    def _read(self, text: str) -> Value:
+        """Return the value, or None when `text` is not one (or is null)."""
+        if self.kind == "bool":
+            return {"true": True, "false": False}.get(text.lower())
+        if self.kind == "choice":
+            return text if text in self.choices else None
+        if self.kind == "str":
+            return None if text in _NULLS else text
+        number = _to_int(text) if self.kind == "int" else _to_float(text)
+        return number if number is not None and self.range is not None and number in self.range else None
+
+    def _refusal(self, raw: str) -> UserError:
+        text, why = raw.strip(), ""
+        if not text:
+            why = "empty value, "
+        elif not text.isprintable():
+            why = "unprintable character, "
+        elif self.kind == "int" and re.fullmatch(_NUMBER, text) and abs(float(text)) >= _LARGEST_INT:
+            why = "beyond 2**53, "
+        place = f"{self.file}:{self.line}"
+        return UserError(f"{self.key}={shown(raw)}: {why}must be {self.allowed} ({place})")
+
+
+def read_declaration(key: str, comment: str, file: str, line: int) -> Setting | None:
+    """Return the setting that `comment` (`<kind>: <meaning>`, no `#`) declares, or None when it is prose.
+
+    Raises UserError for an empty or impossible interval or a bad list of choices.
+    """
+    match = _DECLARATION.fullmatch(comment)
+    if match is None:
+        return None
+    kind = match["number"] or match["word"] or "choice"
+    interval = choices = None
+    if match["number"]:
+        interval = _interval(match, f"{file}:{line}: {key}")
+    if kind == "choice":
+        choices = _choices(match["choices"], f"{file}:{line}: {key}")
+    return Setting(key, kind, interval, choices or (), bool(match["null"]), match["meaning"], file, line)
+
+
+def _interval(match: re.Match[str], place: str) -> Interval:
+    text = match["range"].replace(" ", "").replace(",", ", ")
+    bounds = [_to_float(match["low"]), _to_float(match["high"])]
+    low, high = (math.nan if bound is None else bound for bound in bounds)
+    whole = all(math.isinf(bound) or bound.is_integer() for bound in (low, high))
+    closed = text[0] == "[" and text[-1] == "]"
+    if not (low < high or (low == high and closed)) or (match["number"] == "int" and not whole):
+        raise UserError(f"{place}: {match['number']} {text} is no interval of {match['number']}s")
+    return Interval(low, high, text)
+
+
+def _choices(text: str, place: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(","))
+    if len(set(words)) < len(words) or not all(re.fullmatch(r"[A-Za-z0-9_.+-]+", word) for word in words):
+        raise UserError(f"{place}: choices must be different words, as {{one, two}}, found {{{shown(text)}}}")
+    return words
