@@ -1,5 +1,6 @@
 """A run as a sacred experiment: `<results>/sacred/<task>/<algorithm>/<id>/` holds all that it leaves."""
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sacred.utils import apply_backspaces_and_linefeeds
 from run import Run, evaluate, train
 from utils.logging import Console
 
+SOURCE = Path(__file__).parent
 SETTINGS.CAPTURE_MODE = "sys"  # prints of this process; file descriptors would also catch the workers'
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
@@ -18,7 +20,8 @@ SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 def record(run: Run, settings: Mapping[str, Any]) -> None:
     """Train (or evaluate) under sacred's eyes. Errors leave through it, so `run.json` says how the run ended."""
     args = run.args
-    experiment = Experiment("mmsa-pymarl", base_dir=str(Path(__file__).parent))
+    # sacred's own look at git fails in a repository without commits; `_commit` does not.
+    experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
     experiment.captured_out_filter = apply_backspaces_and_linefeeds
     experiment.add_config(dict(settings))
     root = Path(args.local_results_path) / "sacred" / run.task / args.name
@@ -28,6 +31,7 @@ def record(run: Run, settings: Mapping[str, Any]) -> None:
     @experiment.main
     def _main(_run: Any) -> float:
         folder = Path(observer.dir)
+        _run.info["commit"] = commit_of(SOURCE)
         run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
         writer = _tensorboard(folder) if args.use_tensorboard else None
         if writer is not None:
@@ -44,6 +48,20 @@ def record(run: Run, settings: Mapping[str, Any]) -> None:
         return run.logger.latest["test_return_mean"]
 
     experiment.run(options={"--loglevel": "WARNING"})
+
+
+def commit_of(folder: Path) -> str:
+    """Return the git commit that the code in `folder` is at, with `+changes` if it differs; `unknown` without git."""
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -1,0 +1,97 @@
+"""Small two-agent matrix games with known solutions, to check algorithms in seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from envs.multiagentenv import EnvInfo, MultiAgentEnv
+from utils.errors import UserError, nearest
+
+N_AGENTS = 2
+
+
+@dataclass(frozen=True)
+class MatrixGame:
+    """A game of one or two steps that begins in state 0.
+
+    `payoffs[state][a0][a1]` is the team reward. With `successors`, agent 0's first action picks the state of
+    the second and last step.
+    """
+
+    payoffs: tuple[tuple[tuple[float, ...], ...], ...]
+    successors: tuple[int, ...] = ()
+
+
+GAMES: dict[str, MatrixGame] = {
+    # Each agent has a good, a middling and a bad action whatever the other does: additive and monotonic
+    # mixers, and independent learners, all find (2, 1), worth 8.
+    "one_step": MatrixGame(payoffs=(((3, 5, 2), (2, 3, 1), (5, 8, 3)),)),
+    # QMIX (Rashid et al., 2018): a sure 7 behind action 0, or 8 behind action 1 if both then choose 1.
+    "two_step": MatrixGame(payoffs=(((0, 0), (0, 0)), ((7, 7), (7, 7)), ((0, 1), (1, 8))), successors=(1, 2)),
+    # Claus and Boutilier (1998): the best joint action is surrounded by large losses.
+    "climbing": MatrixGame(payoffs=(((11, -30, 0), (-30, 7, 6), (0, 0, 5)),)),
+    # The same paper, penalty k = -100: two best joint actions, and a loss when the agents mix them.
+    "penalty": MatrixGame(payoffs=(((10, 0, -100), (0, 2, 0), (-100, 0, 10)),)),
+}
+
+
+class MatrixGameEnv(MultiAgentEnv):
+    """One of `GAMES`. Observation and state are the one-hot state; every episode terminates by itself."""
+
+    def __init__(self, key: str) -> None:
+        self._game = GAMES[self.task_name({"key": key})]
+        self._state = 0
+        self._step = 0
+        n_actions, n_states = len(self._game.payoffs[0]), len(self._game.payoffs)
+        self._one_hot = np.eye(n_states, dtype=np.float32)
+        self._available = np.ones((N_AGENTS, n_actions), dtype=bool)
+        self.info = EnvInfo(
+            n_agents=N_AGENTS,
+            n_actions=n_actions,
+            obs_size=n_states,
+            state_size=n_states,
+            episode_limit=2 if self._game.successors else 1,
+            obs_dtype=np.dtype(np.float32),
+            state_dtype=np.dtype(np.float32),
+            has_winner=False,
+        )
+
+    @classmethod
+    def task_name(cls, env_args: Mapping[str, Any]) -> str:
+        """Return the game's key; raise `UserError` for an unknown one."""
+        key = env_args["key"]
+        if key not in GAMES:
+            raise UserError(f"unknown matrix game {key!r}: did you mean {nearest(key, GAMES)}?")
+        return key
+
+    def reset(self, seed: int) -> None:
+        """Return to state 0. The games are deterministic: the seed is accepted and not used."""
+        self._state = 0
+        self._step = 0
+
+    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
+        """Pay the payoff of the joint action, (2,) integers; after the last step the state stays."""
+        mine, other = actions.tolist()
+        reward = self._game.payoffs[self._state][mine][other]
+        self._step += 1
+        terminated = self._step == self.info.episode_limit
+        if not terminated:
+            self._state = self._game.successors[mine]
+        return float(reward), terminated, False, {}
+
+    def get_obs(self) -> np.ndarray:
+        """Return the one-hot state for both agents: (2, states) float32."""
+        return np.stack([self._one_hot[self._state]] * N_AGENTS)
+
+    def get_state(self) -> np.ndarray:
+        """Return the one-hot state: (states,) float32."""
+        return self._one_hot[self._state]
+
+    def get_avail_actions(self) -> np.ndarray:
+        """Return (2, A) bool, all True."""
+        return self._available
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to free."""

@@ -1,0 +1,78 @@
+"""A test-only environment whose every number is known from the seed and the actions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from envs.multiagentenv import EnvInfo, MultiAgentEnv
+
+PATH = "counting_env:CountingEnv"  # tests: monkeypatch.setitem(ENVS, "counting", PATH)
+SHORTEST = 3  # steps
+
+
+class CountingEnv(MultiAgentEnv):
+    """Episodes of 3 to `episode_limit` steps; a draw of one more step than the limit is cut off by it.
+
+    Observation of an agent, float32: the episode's number, the step count, the agent's index, the last action
+    of every agent (-1 before the first). State: the same without the index. Everything random is drawn by
+    reset, so nothing depends on which methods are called in between. Misuse raises: an action that is not
+    available, a step before the first reset or after the end of an episode.
+    """
+
+    def __init__(self, n_agents: int, n_actions: int, episode_limit: int) -> None:
+        self.info = EnvInfo(
+            n_agents=n_agents,
+            n_actions=n_actions,
+            obs_size=3 + n_agents,
+            state_size=2 + n_agents,
+            episode_limit=episode_limit,
+            obs_dtype=np.dtype(np.float32),
+            state_dtype=np.dtype(np.float32),
+            has_winner=False,
+        )
+        self._over = True
+
+    @classmethod
+    def task_name(cls, env_args: Mapping[str, Any]) -> str:
+        return f"counting-{env_args['n_agents']}a"
+
+    def reset(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        limit, shape = self.info.episode_limit, (self.info.n_agents, self.info.n_actions)
+        self._number = int(rng.integers(2**20))
+        self._length = int(rng.integers(SHORTEST, limit + 2))
+        self._worth = rng.normal(size=(limit, *shape))
+        self._available = rng.random((limit + 1, *shape)) < 0.5
+        always = rng.integers(shape[1], size=(limit + 1, shape[0], 1))
+        np.put_along_axis(self._available, always, True, axis=-1)
+        self._count = 0
+        self._last = np.full(self.info.n_agents, -1)
+        self._over = False
+
+    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
+        if self._over:
+            raise RuntimeError("step without a running episode")
+        agents = np.arange(self.info.n_agents)
+        if not self._available[self._count, agents, actions].all():
+            raise ValueError(f"actions {actions} are not all available at step {self._count}")
+        reward = float(self._worth[self._count, agents, actions].sum())
+        self._count += 1
+        self._last = np.array(actions)
+        terminated = self._count == self._length
+        truncated = not terminated and self._count == self.info.episode_limit
+        self._over = terminated or truncated
+        return reward, terminated, truncated, {"counted": float(self._count)}
+
+    def get_obs(self) -> np.ndarray:
+        rows = [[self._number, self._count, agent, *self._last] for agent in range(self.info.n_agents)]
+        return np.array(rows, dtype=np.float32)
+
+    def get_state(self) -> np.ndarray:
+        return np.array([self._number, self._count, *self._last], dtype=np.float32)
+
+    def get_avail_actions(self) -> np.ndarray:
+        return self._available[self._count]
+
+    def close(self) -> None:
+        self._over = True

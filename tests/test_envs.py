@@ -1,0 +1,199 @@
+"""The contract of `MultiAgentEnv`, held against every registered environment, and the registry itself."""
+
+import multiprocessing
+import re
+import sys
+from inspect import signature
+from itertools import combinations
+from pathlib import Path
+
+import counting_env
+import numpy as np
+import pytest
+import yaml
+
+import envs
+from envs import ENVS, env_path, make_env, make_env_from_path, task_name
+from utils.errors import UserError
+
+LBF = {"valid_actions_only": True, "episode_limit": 50}
+COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}
+CASES = [
+    ("lbf", {"key": "Foraging-2s-8x8-2p-2f-coop-v2", **LBF}),
+    ("lbf", {"key": "Foraging-7x5-3p-3f-v3", "valid_actions_only": False, "episode_limit": 9}),
+    ("matrix_game", {"key": "one_step"}),
+    ("matrix_game", {"key": "two_step"}),
+    ("matrix_game", {"key": "climbing"}),
+    ("matrix_game", {"key": "penalty"}),
+    ("counting", COUNTING),
+]
+CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
+IDS = [f"{name}-{env_args.get('key', '')}" for name, env_args in CASES]
+every_env = pytest.mark.parametrize("name, env_args", CASES, ids=IDS)
+
+
+@pytest.fixture(autouse=True)
+def counting(monkeypatch):
+    monkeypatch.setitem(ENVS, "counting", counting_env.PATH)
+
+
+def look(env):
+    return [np.array(view) for view in (env.get_obs(), env.get_state(), env.get_avail_actions())]
+
+
+def pick(rng, available):
+    return np.array([rng.choice(np.flatnonzero(row)) for row in available])
+
+
+def episode(env, seed, action_seed):
+    """Play one episode at random: every view, and (reward, terminated, truncated, info) of every step."""
+    rng = np.random.default_rng(action_seed)
+    env.reset(seed)
+    views, results = [look(env)], []
+    while not results or not (results[-1][1] or results[-1][2]):
+        results.append(env.step(pick(rng, views[-1][2])))
+        views.append(look(env))
+        assert len(results) <= env.info.episode_limit
+    return views, results
+
+
+def fingerprint(played):
+    views, results = played
+    return [view.tobytes() for step in views for view in step], results
+
+
+def same(one, other):
+    return fingerprint(one) == fingerprint(other)
+
+
+def test_every_registered_environment_is_held_to_the_contract():
+    assert {name for name, _ in CASES} == set(ENVS)
+
+
+@every_env
+def test_views_have_the_announced_shapes_and_dtypes(name, env_args):
+    env = make_env(name, env_args)
+    info = env.info
+    for seed in range(5):
+        for obs, state, available in episode(env, seed, seed)[0]:
+            assert (obs.shape, obs.dtype) == ((info.n_agents, info.obs_size), info.obs_dtype)
+            assert (state.shape, state.dtype) == ((info.state_size,), info.state_dtype)
+            assert (available.shape, available.dtype) == ((info.n_agents, info.n_actions), np.bool_)
+            assert np.isfinite(obs).all() and np.isfinite(state).all()
+            assert available.any(axis=1).all()
+
+
+@every_env
+def test_results_are_plain_numbers_and_only_the_last_step_ends_the_episode(name, env_args):
+    env = make_env(name, env_args)
+    for seed in range(20):
+        _, results = episode(env, seed, seed)
+        for reward, terminated, truncated, info in results:
+            assert type(reward) is float and np.isfinite(reward)
+            assert type(terminated) is bool and type(truncated) is bool
+            assert not (terminated and truncated)
+            assert all(type(value) is float and np.isfinite(value) for value in info.values())
+        *others, (_, terminated, truncated, info) = results
+        assert not any(step[1] or step[2] for step in others)
+        assert truncated or terminated
+        assert not truncated or len(results) == env.info.episode_limit
+        assert ("battle_won" in info) == env.info.has_winner
+
+
+@every_env
+def test_same_seed_and_actions_give_the_same_episode_whatever_came_before(name, env_args):
+    fresh, used = make_env(name, env_args), make_env(name, env_args)
+    for seed in range(3):
+        episode(used, 100 + seed, seed)
+    used.reset(7)
+    for seed in range(20, 40):
+        assert same(episode(make_env(name, env_args), seed, 1), episode(used, seed, 1))
+    assert same(episode(fresh, 5, 1), episode(used, np.int64(5), 1))
+
+
+@pytest.mark.parametrize("name, env_args", [CASES[0], CASES[1], CASES[-1]])
+def test_another_seed_gives_another_episode_where_the_task_is_random(name, env_args):
+    env = make_env(name, env_args)
+    episodes = [episode(env, seed, 1) for seed in range(20)]
+    assert not any(same(one, other) for one, other in combinations(episodes, 2))
+
+
+@every_env
+def test_closing_twice_is_harmless(name, env_args):
+    env = make_env(name, env_args)
+    episode(env, 0, 0)
+    env.close()
+    env.close()
+
+
+@every_env
+def test_task_names_are_safe_folder_names(name, env_args):
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", task_name(name, env_args))
+
+
+def test_counting_episodes_end_in_every_way():
+    env = make_env("counting", COUNTING)
+    ends = set()
+    for seed in range(100):
+        _, results = episode(env, seed, 0)
+        ends.add((len(results), results[-1][2]))
+    assert ends == {(3, False), (4, False), (5, False), (6, False), (6, True)}
+
+
+def test_counting_env_refuses_misuse():
+    env = make_env("counting", COUNTING)
+    with pytest.raises(RuntimeError, match="running episode"):
+        env.step(np.zeros(3, dtype=int))
+    env.reset(0)
+    with pytest.raises(ValueError, match="not all available"):
+        env.step(np.argmin(env.get_avail_actions(), axis=1))
+    episode(env, 0, 0)
+    with pytest.raises(RuntimeError, match="running episode"):
+        env.step(np.zeros(3, dtype=int))
+
+
+@pytest.mark.parametrize("name", ["lbf", "matrix_game"])
+def test_configs_declare_exactly_the_constructor_arguments_and_a_playable_task(name):
+    config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert config["env"] == name
+    env = make_env(name, config["env_args"])
+    assert list(config["env_args"]) == list(signature(type(env)).parameters)
+    assert task_name(name, config["env_args"]) == config["env_args"]["key"]
+
+
+def test_unknown_environment_names_the_nearest():
+    with pytest.raises(UserError, match="unknown environment 'matrixgame': did you mean matrix_game"):
+        make_env("matrixgame", {})
+    with pytest.raises(UserError, match=r"unknown environment 'zzz'.*lbf.*matrix_game"):
+        task_name("zzz", {})
+
+
+def test_missing_package_is_one_line_with_the_command(monkeypatch):
+    monkeypatch.delitem(sys.modules, "envs.lbf", raising=False)
+    for module in ("lbforaging", "lbforaging.foraging"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"Python package lbforaging.*pip install -r requirements\.txt"):
+        make_env("lbf", CASES[0][1])
+
+
+def test_missing_module_of_our_own_is_not_blamed_on_the_user():
+    with pytest.raises(ModuleNotFoundError):
+        make_env_from_path("envs.nowhere:Env", {})
+
+
+def first_view(path, env_args, seed, answers):
+    env = make_env_from_path(path, env_args)
+    env.reset(seed)
+    answers.put(env.get_obs())
+
+
+def test_spawned_processes_build_an_environment_from_its_path():
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=first_view, args=(env_path("counting"), COUNTING, 3, answers), daemon=True)
+    child.start()
+    got = answers.get(timeout=60)
+    child.join(timeout=60)
+    env = make_env("counting", COUNTING)
+    env.reset(3)
+    assert np.array_equal(got, env.get_obs())

@@ -1,0 +1,65 @@
+"""The games' payoffs, their solutions, and the two-step game's order of states."""
+
+import numpy as np
+import pytest
+
+from envs import make_env
+from envs.matrix_game import GAMES
+from utils.errors import UserError
+
+
+def play(key, *joint_actions):
+    env = make_env("matrix_game", {"key": key})
+    env.reset(0)
+    seen = [env.get_state().tolist()]
+    results = []
+    for joint in joint_actions:
+        results.append(env.step(np.array(joint)))
+        seen.append(env.get_state().tolist())
+    return [(reward, terminated) for reward, terminated, _, _ in results], seen
+
+
+def table(key):
+    n_actions = make_env("matrix_game", {"key": key}).info.n_actions
+    return np.array([[play(key, (a, b))[0][0][0] for b in range(n_actions)] for a in range(n_actions)])
+
+
+def test_one_step_game_is_solved_alike_by_joint_and_by_independent_learners():
+    payoff = table("one_step")
+    best = np.unravel_index(payoff.argmax(), payoff.shape)
+    assert (payoff == payoff.max()).sum() == 1 and best != (0, 0)
+    # VDN and IQL under full exploration judge an action by its mean over the other's actions.
+    assert (payoff.mean(axis=1).argmax(), payoff.mean(axis=0).argmax()) == best
+    # QMIX can represent it: the order of one agent's actions is the same whatever the other does.
+    assert (payoff.argsort(axis=0) == payoff.argsort(axis=0)[:, :1]).all()
+    assert (payoff.argsort(axis=1) == payoff.argsort(axis=1)[:1]).all()
+
+
+def test_climbing_and_penalty_pay_as_in_claus_and_boutilier():
+    assert table("climbing").tolist() == [[11, -30, 0], [-30, 7, 6], [0, 0, 5]]
+    assert table("penalty").tolist() == [[10, 0, -100], [0, 2, 0], [-100, 0, 10]]
+
+
+@pytest.mark.parametrize("other", [0, 1])
+def test_two_step_game_is_steered_by_the_first_agent_alone(other):
+    start, safe, risky = [1, 0, 0], [0, 1, 0], [0, 0, 1]
+    for second in np.ndindex(2, 2):
+        assert play("two_step", (0, other), second) == ([(0, False), (7, True)], [start, safe, safe])
+        reward = [[0, 1], [1, 8]][second[0]][second[1]]
+        assert play("two_step", (1, other), second) == ([(0, False), (reward, True)], [start, risky, risky])
+
+
+@pytest.mark.parametrize("key", GAMES)
+def test_both_agents_observe_the_state_and_episodes_have_their_announced_length(key):
+    env = make_env("matrix_game", {"key": key})
+    for seed in (0, 1):
+        env.reset(seed)
+        for step in range(env.info.episode_limit):
+            assert (env.get_obs() == env.get_state()).all()
+            _, terminated, truncated, _ = env.step(np.zeros(2, dtype=int))
+            assert (terminated, truncated) == (step == env.info.episode_limit - 1, False)
+
+
+def test_unknown_game_names_the_nearest():
+    with pytest.raises(UserError, match="unknown matrix game 'twostep': did you mean two_step"):
+        make_env("matrix_game", {"key": "twostep"})
