@@ -243,9 +243,7 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
         for first in range(0, len(streams), run.args.batch_size_run):
             results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
     log_results(run, results, prefix="test_")
-    rows = (
-        (run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results
-    )
+    rows = ((run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results)
     append_rows(folder / "eval_episodes.csv", EVAL_HEADER, rows)
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")

@@ -26,15 +26,11 @@ class BasicMAC:
         self.n_actions = scheme["avail_actions"]["vshape"][0]
         self.obs_last_action, self.obs_agent_id = args.obs_last_action, args.obs_agent_id
         input_size = (
-            scheme["obs"]["vshape"][0]
-            + self.n_actions * args.obs_last_action
-            + self.n_agents * args.obs_agent_id
+            scheme["obs"]["vshape"][0] + self.n_actions * args.obs_last_action + self.n_agents * args.obs_agent_id
         )
         self.agent: nn.Module = AGENTS[args.agent](input_size, args)
         self.hidden_size: int = args.rnn_hidden_dim
-        self.schedule = DecayThenFlatSchedule(
-            args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time
-        )
+        self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
     @property
     def device(self) -> th.device:

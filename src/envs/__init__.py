@@ -46,6 +46,5 @@ def _env_class(path: str) -> type[MultiAgentEnv]:
         if package == module.partition(".")[0]:
             raise
         raise UserError(
-            f"{path} needs the Python package {package}, which is not installed: "
-            "run `pip install -r requirements.txt`"
+            f"{path} needs the Python package {package}, which is not installed: run `pip install -r requirements.txt`"
         ) from missing

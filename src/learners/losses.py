@@ -40,9 +40,7 @@ def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float) -> Tensor:
     return alpha * to_posterior + (1 - alpha) * to_prior
 
 
-def kl_loss(
-    posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float
-) -> tuple[Tensor, dict[str, Tensor]]:
+def kl_loss(posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
     """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4), and its two parts by name.
 
     `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).

@@ -67,9 +67,7 @@ class MMSALearner(BaseLearner):
         losses |= self.agent_losses(batch, h, q)
         return losses, {**metrics, **td_metrics}
 
-    def world_model_losses(
-        self, batch: EpisodeBatch, h: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    def world_model_losses(self, batch: EpisodeBatch, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return them (B, T+1, D), the model's losses, and their parts.
 
         `h (B, T+1, N, H)` carries no gradient. The model is trained on the actions that were taken.
@@ -94,7 +92,7 @@ class MMSALearner(BaseLearner):
         h_mask = batch["filled"].squeeze(-1).float()
         rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, h_mask)
 
-        z_s, z_sa = model.sale(s[:, :-1].detach(), actions)
+        _, z_sa = model.sale(s[:, :-1].detach(), actions)
         with th.no_grad():
             z_s_next = model.sale.f(s[:, 1:])
         losses = {

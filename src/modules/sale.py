@@ -6,6 +6,7 @@ nothing of what is done with them: which loss trains them, and where gradients s
 Letters: E embedding size, A actions, n actors (1 for an agent, N for the team).
 """
 
+import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,12 +45,17 @@ class ActionLinear(nn.Module):
     """A linear layer on ``[x, onehot(a_1), …, onehot(a_n)]`` that never builds a one-hot.
 
     ``W [x, onehot(a)] + b = W_x x + b + Σ_i W_i[a_i]``: `x` is projected once, an action adds one row of a table.
+
+    An action starts with as much say as the whole of `x`: its row is √X times as long as a linear layer would draw
+    it. Drawn as usual, it is one input among X, and values hardly differ between actions for most of a run.
     """
 
     def __init__(self, x_size: int, n_actors: int, n_actions: int, out_size: int) -> None:
         super().__init__()
         self.x_size, self.n_actors, self.n_actions = x_size, n_actors, n_actions
         self.linear = nn.Linear(x_size + n_actors * n_actions, out_size)
+        with th.no_grad():
+            self.linear.weight[:, x_size:] *= x_size**0.5
 
     @property
     def x_weight(self) -> Tensor:

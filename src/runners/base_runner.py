@@ -59,9 +59,7 @@ class BaseRunner(ABC):
     def close(self) -> None:
         """End every environment and process; calling it twice does no harm."""
 
-    def run(
-        self, mac: Any, streams: Streams, epsilon: float
-    ) -> tuple[EpisodeBatch, list[EpisodeResult]]:
+    def run(self, mac: Any, streams: Streams, epsilon: float) -> tuple[EpisodeBatch, list[EpisodeResult]]:
         """Play one episode per stream, all at once.
 
         Args:

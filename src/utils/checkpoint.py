@@ -38,9 +38,7 @@ def find_checkpoint(path: str) -> Path:
     found = [*folder.glob("t_*"), *folder.glob("checkpoints/t_*")]
     found = [f for f in found if f.name[2:].isdigit() and (f / NUMBERS).is_file()]
     if not found:
-        raise UserError(
-            f"checkpoint_path={path}: no checkpoint here; give a run's folder or its checkpoints/t_<steps>"
-        )
+        raise UserError(f"checkpoint_path={path}: no checkpoint here; give a run's folder or its checkpoints/t_<steps>")
     return max(found, key=lambda f: int(f.name[2:]))
 
 

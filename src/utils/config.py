@@ -156,17 +156,21 @@ def _nearest_keys(key: str, declared: Mapping[str, Setting]) -> str:
     return " or ".join(known for word in close for known in by_last[word])
 
 
-def _unknown(
-    key: str, declared: Mapping[str, Setting], config: str, env_config: str, config_dir: Path
-) -> UserError:
+def _unknown(key: str, declared: Mapping[str, Setting], config: str, env_config: str, config_dir: Path) -> UserError:
     """Return the error for an assignment to a key that this pair of configs does not declare."""
     members = [known for known in declared if known.startswith(f"{key}.")]
     if members:
         return UserError(f"{shown(key)}: is a group; assign to one of its settings: {', '.join(members)}")
-    owners = [f"{_FLAGS[ALGS]}={name}" for name in config_names(config_dir, ALGS)
-              if any(entry.key == key for entry in _algorithm_entries(name, config_dir))]
-    owners += [f"{_FLAGS[ENVS]}={name}" for name in config_names(config_dir, ENVS)
-               if any(entry.key == key for entry in _environment_entries(name, config_dir))]
+    owners = [
+        f"{_FLAGS[ALGS]}={name}"
+        for name in config_names(config_dir, ALGS)
+        if any(entry.key == key for entry in _algorithm_entries(name, config_dir))
+    ]
+    owners += [
+        f"{_FLAGS[ENVS]}={name}"
+        for name in config_names(config_dir, ENVS)
+        if any(entry.key == key for entry in _environment_entries(name, config_dir))
+    ]
     here = f"{_FLAGS[ALGS]}={config} {_FLAGS[ENVS]}={env_config}"
     hint = f"did you mean {_nearest_keys(key, declared)}?"
     if owners:

@@ -12,14 +12,22 @@ from torch.nn import functional
 from modules.agents.history_encoder import HistoryEncoder
 from modules.sale import SALE, ActionLinear, Normaliser
 
+INITIAL_SCALE = 0.1  # what the head's last layer is scaled by at the start
+
 
 class ValueHead(nn.Module):
-    """``Q_i = MLP([z^o, z^oa, φ^oa])``: its first layer is kept in three parts, so that nothing is concatenated."""
+    """``Q_i = MLP([z^o, z^oa, φ^oa])``: its first layer is kept in three parts, so that nothing is concatenated.
+
+    Values start near zero, for the reason given in `MonotonicMixing`.
+    """
 
     def __init__(self, embed_size: int) -> None:
         super().__init__()
         self.first = nn.Linear(3 * embed_size, embed_size)
         self.last = nn.Linear(embed_size, 1)
+        with th.no_grad():
+            self.last.weight *= INITIAL_SCALE
+            self.last.bias.zero_()
 
     def parts(self) -> tuple[Tensor, ...]:
         """Return the first layer's weights on z^o, z^oa and φ^oa, each (E, E)."""

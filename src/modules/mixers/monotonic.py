@@ -1,13 +1,20 @@
 """The monotonic mixing network of QMIX (Rashid et al., 2018, 2020), conditioned on any vector."""
 
+import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
+
+INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start; with the default width, dQ_tot/dQ_i then starts near 1
 
 
 class MonotonicMixing(nn.Module):
     """``Q_tot = w_2(c)ᵀ ELU(W_1(c) Q + b_1(c)) + V(c)`` with ``W_1, w_2 >= 0``, so that ``∂Q_tot/∂Q_i >= 0``.
 
     Hypernetworks turn the condition ``c (…, C)`` into the weights; M is the embedding size of the mixing network.
+
+    It starts near the sum of the values: V = 0 and small w_2. States are raw numbers (cells of a grid, say), so with
+    the usual start Q_tot is off by several times the largest return. Where episodes end by time limit, and so
+    bootstrap, nothing but the discount takes that offset away again, over hundreds of target updates.
     """
 
     def __init__(self, n_agents: int, condition_size: int, embed_dim: int, hypernet_embed: int) -> None:
@@ -23,6 +30,11 @@ class MonotonicMixing(nn.Module):
         self.hyper_w_2 = hypernet(embed_dim)
         self.hyper_b_1 = nn.Linear(condition_size, embed_dim)
         self.value = nn.Sequential(nn.Linear(condition_size, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+        with th.no_grad():
+            for parameter in self.hyper_w_2[-1].parameters():
+                parameter.mul_(INITIAL_GAIN)
+            for parameter in self.value[-1].parameters():
+                parameter.zero_()
 
     def forward(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``c (…, C)`` to ``Q_tot (…)``."""

@@ -12,9 +12,7 @@ class QMixer(nn.Module):
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
-        self.mixing = MonotonicMixing(
-            args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed
-        )
+        self.mixing = MonotonicMixing(args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed)
 
     def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` to ``Q_tot (…)``."""

@@ -53,9 +53,7 @@ class RolloutQMixer(nn.Module):
             else None
         )
         condition_size = 2 * S if args.use_world_model else S
-        self.mixing = MonotonicMixing(
-            args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed
-        )
+        self.mixing = MonotonicMixing(args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed)
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
