@@ -120,7 +120,8 @@ class BaseLearner(ABC):
         avail, obs = batch["avail_actions"], batch["obs"]
         if self.args.double_q:
             return self.target_agent.q_of_actions(target_h, greedy_actions(q.detach(), avail), obs)
-        return self.target_agent.q_from_hidden(target_h, obs).masked_fill(~avail, -th.inf).amax(dim=-1)
+        target_q = self.target_agent.q_from_hidden(target_h, obs)
+        return target_q.gather(-1, greedy_actions(target_q, avail).unsqueeze(-1)).squeeze(-1)
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:

@@ -41,15 +41,17 @@ def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float) -> Tensor:
 
 
 def kl_loss(posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4), and its two parts by name.
+    """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4) per latent dimension, and its two parts by name in nats.
 
-    `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).
+    Divided by D because the other losses are means too: summed, L_KL would outweigh L_REC by D and the posterior
+    would collapse. `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).
     """
     parts = {
         "kl_prior_normal": masked_mean(kl_to_standard_normal(prior), mask),
         "kl_posterior_prior": masked_mean(balanced_kl(posterior, prior, alpha), mask),
     }
-    return parts["kl_prior_normal"] + parts["kl_posterior_prior"], parts
+    D = prior.mean.shape[-1]
+    return (parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D, parts
 
 
 def reconstruction_loss(

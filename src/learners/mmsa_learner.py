@@ -79,7 +79,8 @@ class MMSALearner(BaseLearner):
 
         posterior = model.posterior(h)
         s = model.draw(posterior)
-        embeddings = model.embed(s[:, :-1], actions)
+        z_s, z_sa = model.sale(s[:, :-1].detach(), actions)
+        embeddings = model.embed(s[:, :-1], actions, sale=(z_s, z_sa))
         prior = model.prior(embeddings)  # of ŝ_{t+1}, for t = 0 … T-1
         kl, kl_parts = kl_loss(posterior.narrow(1, 1, T), prior, pairs, args.kl_alpha)
 
@@ -92,7 +93,6 @@ class MMSALearner(BaseLearner):
         h_mask = batch["filled"].squeeze(-1).float()
         rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, h_mask)
 
-        _, z_sa = model.sale(s[:, :-1].detach(), actions)
         with th.no_grad():
             z_s_next = model.sale.f(s[:, 1:])
         losses = {

@@ -101,14 +101,17 @@ class WorldModel(nn.Module):
         """VAE-2's decoder: ``ŝ (…, D) -> h' (…, N, H)``, in (-1, 1) as a GRU's state is."""
         return self.posterior_decoder(s).unflatten(-1, (self.n_agents, -1))
 
-    def embed(self, s: Tensor, actions: Tensor) -> Embeddings:
+    def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None = None) -> Embeddings:
         """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1.
 
-        ``z^s`` and ``z^sa`` come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7.
+        ``z^s`` and ``z^sa`` come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7. Who has them
+        already gives them as `sale`.
         """
-        with th.no_grad():
-            z_s, z_sa = self.sale(s, actions)
-        return Embeddings(z_sa, z_s, self.phi(s, actions))
+        if sale is None:
+            with th.no_grad():
+                sale = self.sale(s, actions)
+        z_s, z_sa = sale
+        return Embeddings(z_sa.detach(), z_s.detach(), self.phi(s, actions))
 
     def prior(self, embeddings: Embeddings) -> Gaussian:
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""

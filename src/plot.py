@@ -1,0 +1,220 @@
+"""Learning curves of archived runs: `python src/plot.py FOLDER [FOLDER ...] [--metric NAME] [--out PNG] [--table]`.
+
+A folder is a run's own (`results/sacred/<task>/<algorithm>/<id>`) or any above; then all runs below it are taken.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: no window, so it works without a display
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import EngFormatter
+
+from utils.config import ALGS, config_names
+from utils.errors import UserError, nearest
+
+CONFIG_DIR = Path(__file__).parent / "config"
+TEST_RETURN = "test_return_mean"
+PANELS_PER_ROW = 3
+# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is left out, it is too pale for a line.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINES = ("-", "--", ":", "-.")
+NOT_A_DIFFERENCE = {"seed", "local_results_path", "checkpoint_path", "save_model", "save_model_interval", "device",
+                    "threads", "use_tensorboard", "runner", "log_interval", "learner_log_interval"}  # fmt: skip
+
+
+class Series(NamedTuple):
+    """One metric of one run: environment steps and values, both (n,)."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class ArchivedRun:
+    """What the archive says of a run; `status` is sacred's `run.json`."""
+
+    folder: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    status: dict[str, Any]
+
+    @property
+    def task(self) -> str:
+        """The task's label, which the archive keeps as a folder name."""
+        return self.folder.resolve().parents[1].name
+
+    @property
+    def algorithm(self) -> str:
+        """The name of the algorithm's config."""
+        return self.config["name"]
+
+    def series(self, metric: str) -> Series:
+        """Return one metric; raise `UserError` when the run has none of that name."""
+        if metric not in self.metrics:
+            known = nearest(metric, self.metrics)
+            raise UserError(f"{self.folder} has no metric {metric!r}; did you mean {known}?")
+        return Series(np.array(self.metrics[metric]["steps"]), np.array(self.metrics[metric]["values"]))
+
+    def minutes(self) -> float:
+        """Return the wall-clock time of the run, until its last heartbeat if it has not ended properly."""
+        end = self.status.get("stop_time") or self.status["heartbeat"]
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(self.status["start_time"])).total_seconds() / 60
+
+
+def find_runs(folders: Iterable[str]) -> list[ArchivedRun]:
+    """Return the training runs in and below the folders, each once, by task, algorithm and seed."""
+    found: dict[Path, ArchivedRun] = {}
+    for name in folders:
+        paths = sorted(path.parent for path in Path(name).rglob("metrics.json"))
+        if not paths:
+            raise UserError(f"{name}: no run here; give a folder such as results/sacred/<task>/<algorithm>/<id>")
+        found |= {path.resolve(): _read_run(path) for path in paths}
+    runs = [run for run in found.values() if not run.config["evaluate"] and run.metrics]
+    if not runs:
+        raise UserError("none of these runs has trained and logged something yet; wait, or give others")
+    return sorted(runs, key=lambda run: (run.task, run.algorithm, run.config["seed"], run.folder))
+
+
+def _read_run(folder: Path) -> ArchivedRun:
+    try:
+        config, metrics, status = (
+            json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json", "run.json")
+        )
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
+        raise UserError(f"the run {folder} cannot be read ({why}); is it being written? Try again") from why
+    if missing := {"name", "seed", "evaluate"} - config.keys():
+        raise UserError(f"{folder} is no run of this project: its config.json lacks {', '.join(sorted(missing))}")
+    return ArchivedRun(folder, config, metrics, status)
+
+
+def grouped(runs: Iterable[ArchivedRun]) -> dict[str, dict[str, list[ArchivedRun]]]:
+    """Return the runs by task and then by algorithm."""
+    groups: dict[str, dict[str, list[ArchivedRun]]] = {}
+    for run in runs:
+        groups.setdefault(run.task, {}).setdefault(run.algorithm, []).append(run)
+    return groups
+
+
+def aligned(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
+    """Return common steps (n,) and the values of every run there, (runs, n).
+
+    Episodes differ in length, so runs are evaluated at slightly different steps: values are interpolated between
+    them, over the stretch that every run covers.
+    """
+    first, last = max(s.steps[0] for s in series), min(s.steps[-1] for s in series)
+    if first > last:
+        raise UserError("runs of one algorithm on one task cover different steps, with no overlap: plot them apart")
+    steps = np.unique(np.concatenate([s.steps for s in series]))
+    steps = steps[(first <= steps) & (steps <= last)]
+    return steps, np.stack([np.interp(steps, s.steps, s.values) for s in series])
+
+
+def style_of(algorithm: str) -> dict[str, str]:
+    """Return the colour and line of an algorithm: the same in every picture, whatever else is in it."""
+    known = config_names(CONFIG_DIR, ALGS)
+    place = known.index(algorithm) if algorithm in known else len(known)
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
+
+
+def draw(runs: Sequence[ArchivedRun], metric: str, out: Path) -> None:
+    """Draw one panel per task and one line per algorithm: the mean over its runs, shaded from least to greatest."""
+    tasks = grouped(runs)
+    n_cols = min(len(tasks), PANELS_PER_ROW)
+    n_rows = -(-len(tasks) // n_cols)
+    figure, axes = plt.subplots(n_rows, n_cols, figsize=(5.5 * n_cols, 4 * n_rows), squeeze=False)
+    for panel, (task, algorithms) in zip(axes.flat, tasks.items(), strict=False):
+        for algorithm, members in algorithms.items():
+            steps, values = aligned([run.series(metric) for run in members])
+            style = style_of(algorithm)
+            panel.plot(steps, values.mean(axis=0), marker=".", label=f"{algorithm} ({_count(members)})", **style)
+            if len(members) > 1:
+                low, high = values.min(axis=0), values.max(axis=0)
+                panel.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        panel.set(title=task, xlabel="environment steps", ylabel=metric.replace("_", " "))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k
+        panel.grid(alpha=0.3)
+        panel.legend()
+    for panel in axes.flat[len(tasks) :]:
+        panel.remove()
+    figure.tight_layout()
+    try:
+        figure.savefig(out, dpi=120)
+    except (OSError, ValueError) as why:
+        raise UserError(f"--out {out}: the picture cannot be written ({why})") from why
+    finally:
+        plt.close(figure)
+
+
+def _count(runs: Sequence[ArchivedRun]) -> str:
+    seeds = len({run.config["seed"] for run in runs})
+    words = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    return words if seeds == len(runs) else f"{len(runs)} runs, {words}"
+
+
+def differing(runs: Sequence[ArchivedRun]) -> list[str]:
+    """Return the settings, other than those that change no result, in which runs of one line differ."""
+    keys = {key for run in runs for key in run.config} - NOT_A_DIFFERENCE
+    return sorted(key for key in keys if len({json.dumps(run.config.get(key)) for run in runs}) > 1)
+
+
+def table(runs: Iterable[ArchivedRun]) -> str:
+    """Return a Markdown table with one row per run."""
+    lines = [
+        "| task | algorithm | seed | steps | minutes | final test return | mean of last three |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        steps, values = run.series(TEST_RETURN)
+        cells = (run.task, run.algorithm, run.config["seed"], steps[-1], f"{run.minutes():.1f}",
+                 f"{values[-1]:.3f}", f"{values[-3:].mean():.3f}")  # fmt: skip
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python src/plot.py --help")
+
+
+def _parse(argv: Sequence[str]) -> Namespace:
+    parser = _Parser(prog="python src/plot.py", description="Learning curves of archived runs.")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above runs")
+    parser.add_argument("--metric", default=TEST_RETURN, help=f"what to draw (default: {TEST_RETURN})")
+    parser.add_argument("--out", type=Path, default=Path("curve.png"), help="the picture (default: curve.png)")
+    parser.add_argument("--table", action="store_true", help="also print a Markdown table of the runs")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Draw, print where the picture is, and return the exit code: 0 done, 2 the user's mistake."""
+    try:
+        args = _parse(argv)
+        runs = find_runs(args.folders)
+        draw(runs, args.metric, args.out)
+        text = table(runs) if args.table else ""
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    for task, algorithms in grouped(runs).items():
+        for algorithm, members in algorithms.items():
+            if keys := differing(members):
+                print(f"note: runs of {algorithm} on {task} share a line and differ in {', '.join(keys)}")
+    if text:
+        print(text)
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
