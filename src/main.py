@@ -5,6 +5,7 @@ Imports at the top stay light: worker processes import this file again, and a mi
 
 import secrets
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
         settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
         if settings["seed"] is None:
             settings["seed"] = secrets.randbelow(2**32)
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
         from archive import record  # brings Torch and sacred, which take seconds
         from run import build
 
