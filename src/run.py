@@ -169,6 +169,7 @@ def train(run: Run, folder: Path, console: Console) -> float:
     test_due, save_due = Every(args.test_interval, run.t_env), Every(args.save_model_interval, run.t_env)
     log_due = Every(args.log_interval, run.t_env)
     started = (time.monotonic(), run.t_env)
+    clock.restart()
     evaluate(run, folder, console)
     while run.t_env < args.t_max:
         play_round(run)

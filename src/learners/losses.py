@@ -44,7 +44,9 @@ def kl_loss(posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float) ->
     """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4) per latent dimension, and its two parts by name in nats.
 
     Divided by D because the other losses are means too: summed, L_KL would outweigh L_REC by D and the posterior
-    would collapse. `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).
+    would collapse.
+
+    `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `mask (B, T)` marks the pairs (t, t+1).
     """
     parts = {
         "kl_prior_normal": masked_mean(kl_to_standard_normal(prior), mask),

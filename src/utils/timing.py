@@ -10,9 +10,13 @@ class PhaseClock:
     """Adds up seconds by phase: `lap(name)` books the time since the last lap on that phase."""
 
     def __init__(self) -> None:
+        self._only: str | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was booked and count from now."""
         self.seconds: dict[str, float] = defaultdict(float)
         self._last = perf_counter()
-        self._only: str | None = None
 
     def lap(self, phase: str) -> None:
         """Book the time since the last lap (or since the start) on `phase`."""
