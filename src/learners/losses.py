@@ -9,9 +9,12 @@ from modules.world_model import Embeddings, Gaussian
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of ``values (B, T)`` where ``mask (B, T)`` is 1. Shapes must agree: nothing is stretched."""
+    """Return the mean of ``values (B, T)`` where ``mask (B, T)`` is 1, or 0 where no step counts.
+
+    Shapes must agree: nothing is stretched.
+    """
     assert values.shape == mask.shape, (values.shape, mask.shape)
-    return (values * mask).sum() / mask.sum()
+    return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
 def squared_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

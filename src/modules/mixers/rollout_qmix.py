@@ -52,8 +52,8 @@ class RolloutQMixer(nn.Module):
             if args.use_world_model
             else None
         )
-        condition_size = 2 * S if args.use_world_model else S
-        self.mixing = MonotonicMixing(args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed)
+        extra_size = S if args.use_world_model else 0
+        self.mixing = MonotonicMixing(args.n_agents, S, args.mixing_embed_dim, args.hypernet_embed, extra_size)
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
