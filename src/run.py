@@ -70,9 +70,12 @@ def build(settings: Mapping[str, Any]) -> Run:
             obs_shape=info.obs_size,
             state_shape=info.state_size,
         )
-        mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
-        mac.agent.to(_device(args.device))
-        learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
+        try:
+            mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
+            mac.agent.to(_device(args.device))
+            learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
+        except ValueError as why:
+            raise UserError(f"these settings do not go together: {why}") from why
         buffer = ReplayBuffer(
             runner.scheme,
             runner.groups,

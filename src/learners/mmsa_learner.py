@@ -29,6 +29,8 @@ class MMSALearner(BaseLearner):
     """
 
     def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
+        if args.use_world_model and (args.mac, args.mixer) != ("sale_mac", "rollout_qmix"):
+            raise ValueError(f"imagination needs mac=sale_mac and mixer=rollout_qmix, not {args.mac} and {args.mixer}")
         self.world_model = (
             WorldModel(
                 n_agents=args.n_agents,

@@ -17,7 +17,11 @@ def avg_l1_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
 
 
 class Normaliser(nn.Module):
-    """The normaliser of an embedding (…, E); `avgl1` is the paper's, the others are its design study (Fig. 7)."""
+    """The normaliser of an embedding (…, E); `avgl1` is the paper's, the others are its design study (Fig. 7).
+
+    `batch` takes its statistics over all rows it is given, padding included, and over what is scored together; with
+    the others a row's embedding depends on that row alone.
+    """
 
     def __init__(self, name: str, size: int) -> None:
         super().__init__()

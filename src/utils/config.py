@@ -20,11 +20,21 @@ _FLAGS = {ALGS: "--config", ENVS: "--env-config"}
 _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config"}
 
 
+class MissingSetting(UserError, AttributeError):
+    """A part was chosen whose settings the algorithm's config does not have."""
+
+
 class Args(SimpleNamespace):
     """The resolved settings as attributes, frozen; `env_args` and other groups are plain dicts. Picklable."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"settings are frozen: cannot set {name}; see utils.config.extended")
+
+    def __getattr__(self, name: str) -> object:
+        """Answer for a setting that no file of this pair of configs declares."""
+        raise MissingSetting(
+            f"the setting {name} is needed and not declared here: take a config that has it (--config=mmsa, for one)"
+        )
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"settings are frozen: cannot delete {name}")

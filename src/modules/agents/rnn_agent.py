@@ -23,6 +23,10 @@ class RNNAgent(nn.Module):
         """Score every action: ``h (…, H) -> Q (…, A)``. The history holds the observation, so `obs` is not read."""
         return self.fc2(h)
 
+    def q_imagined(self, h: Tensor) -> Tensor:
+        """Score every action in imagination: as everywhere."""
+        return self.q_from_hidden(h)
+
     def q_of_actions(self, h: Tensor, actions: Tensor, obs: Tensor | None = None) -> Tensor:
         """Score given actions: ``h (…, H), actions (…) int64 -> Q (…)``."""
         return self.fc2(h).gather(-1, actions.unsqueeze(-1)).squeeze(-1)

@@ -4,7 +4,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start; with the default width, dQ_tot/dQ_i then starts near 1
+INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start; for states of a few raw cells, dQ_tot/dQ_i then starts near 1
 
 
 class MonotonicMixing(nn.Module):

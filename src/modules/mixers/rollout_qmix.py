@@ -26,7 +26,7 @@ class RolloutAggregator(nn.Module):
             self.linear = nn.Linear(latent_size * (horizon + 1 if kind == "concat" else 1), out_size)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Aggregate ``(…, J+1, D) -> (…, S)``."""
+        """Aggregate ``(…, J+1, D) -> (…, S)``; there is at least one leading axis."""
         if self.kind == "concat":
             return self.linear(latents.flatten(-2))
         if self.kind == "mean":

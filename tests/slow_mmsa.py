@@ -1,0 +1,132 @@
+"""The losses of every learner in their slow form: one episode, one transition, one imagined step at a time.
+
+Written from the paper's equations (MMSA §4.2-4.4) for `wm_sample=false`; targets come from the forward view. Every
+`detach` is an `sg` of docs/mmsa.md, so the gradients are those that the losses should have.
+"""
+
+from collections import defaultdict
+
+import torch as th
+from fixtures_mmsa import slow_lambda_return
+from torch.distributions import Independent, Normal, kl_divergence
+from torch.nn.functional import mse_loss
+
+
+def slow_losses(learner, batch):
+    """Return the losses by name."""
+    terms = defaultdict(list)
+    for b in range(batch.batch_size):
+        length = int(batch["filled"][b].sum()) - 1
+        episode = SlowEpisode(learner, batch[b : b + 1, : length + 1])
+        for t in range(length):
+            for name, value in episode.terms(t).items():
+                terms[name].append(value)
+        if episode.model is not None:
+            terms["rec_h"] += [episode.hidden_error(t) for t in range(length + 1)]
+    means = {name: th.stack(values).mean() for name, values in terms.items()}
+    if "rec_h" in means:
+        means["loss_rec"] += learner.args.rec_coef * means.pop("rec_h")
+    return means
+
+
+class SlowEpisode:
+    """One episode of L actions: rows 0 … L."""
+
+    def __init__(self, learner, episode):
+        self.learner, self.args, self.agent = learner, learner.args, learner.agent
+        self.length = episode.max_seq_length - 1
+        fields = ("obs", "state", "avail_actions", "actions", "reward", "terminated")
+        self.obs, self.state, self.avail, actions, reward, ends = (episode[name][0] for name in fields)
+        self.actions, self.rewards, self.ended = actions[..., 0], reward[:-1, 0], bool(ends.any())
+        inputs = learner.mac.build_inputs(episode)
+        self.h, self.h_target = self.agent.encode(inputs)[0], learner.target_agent.encode(inputs)[0]
+        self.model = getattr(learner, "world_model", None)
+        if self.model is not None:
+            online = self.args.wm_hidden == "online"
+            self.model_h = self.h.detach() if online else self.h_target
+            self.dreamer = self.agent if online else learner.target_agent
+            self.s = [self.model.posterior(h).mean for h in self.model_h]
+        self.next_values = [self.value(t + 1).detach() for t in range(self.length)]
+
+    def best(self, q, t):
+        """Return the best available action of each agent at row t."""
+        return q.masked_fill(~self.avail[t], -1e9).argmax(dim=-1)
+
+    def rollout(self, t):
+        """Return ŝ_t … ŝ_{t+J}, each step by step."""
+        latents, hidden = [self.s[t]], self.model_h[t]
+        for _ in range(self.args.rollout_horizon):
+            dreamt = self.best(self.dreamer.q_imagined(hidden), t)
+            latents.append(self.model.step(latents[-1], dreamt))
+            hidden = self.model.decode_hidden(latents[-1])
+        return th.stack(latents) if self.args.wm_td_grad else th.stack(latents).detach()
+
+    def mixed(self, mixer, qs, t):
+        """Return Q_tot at row t, or every agent's own value."""
+        if mixer is None:
+            return qs
+        rollout = [] if self.model is None else [self.rollout(t)[None]]
+        return mixer(qs[None], self.state[t, None], *rollout)[0]
+
+    def value(self, t):
+        """Return the target's value of row t: the online agents choose (with double Q), the target agents score."""
+        target_q = self.learner.target_agent.q_from_hidden(self.h_target[t], self.obs[t])
+        online_q = self.agent.q_from_hidden(self.h[t], self.obs[t])
+        chosen = self.best(online_q if self.args.double_q else target_q, t)
+        qs = th.stack([target_q[i, a] for i, a in enumerate(chosen)])
+        return self.mixed(self.learner.target_mixer, qs, t)
+
+    def terms(self, t):
+        """Return the share of transition t in every loss but that of reconstructing h."""
+        return self.td_term(t) | self.agent_terms(t) | ({} if self.model is None else self.model_terms(t))
+
+    def td_term(self, t):
+        """Return (y - Q_tot)²."""
+        q = self.agent.q_from_hidden(self.h[t], self.obs[t])
+        taken = self.mixed(self.learner.mixer, th.stack([q[i, a] for i, a in enumerate(self.actions[t])]), t)
+        y = slow_lambda_return(self.rewards, self.next_values, self.ended, t, self.args.gamma, self.args.td_lambda)
+        return {"loss_td": (y - taken).square().mean()}
+
+    def agent_terms(self, t):
+        """Return the agents' own SALE loss, and that of the head that speaks in imagination."""
+        terms, args, agent = {}, self.args, self.agent
+        if not hasattr(args, "agent_sale_loss"):  # IQL, VDN, QMIX
+            return terms
+        if args.agent_sale_loss:
+            u = self.obs if args.sale_input == "obs" else self.h.detach()
+            z_a, z_next = agent.sale.g(agent.sale.f(u[t]), self.actions[t, :, None]), agent.sale.f(u[t + 1])
+            terms["loss_sale_agent"] = args.agent_sale_coef * mse_loss(z_a, z_next.detach())
+        if args.sale_input == "obs":
+            q = agent.q_from_hidden(self.h[t], self.obs[t])
+            terms["loss_distil"] = mse_loss(agent.imagined_head(self.h[t].detach()), q.detach())
+        return terms
+
+    def embedded(self, t):
+        """Return z^sa, z^s, φ^sa of row t in one vector."""
+        z_s = self.model.sale.f(self.s[t]).detach()
+        z_sa = self.model.sale.g(z_s, self.actions[t]).detach()
+        return th.cat([z_sa, z_s, self.model.phi(self.s[t], self.actions[t])])
+
+    def model_terms(self, t):
+        """Return what the world model pays for the pair (t, t+1)."""
+        args, model = self.args, self.model
+        p, q = model.prior_encoder(self.embedded(t)), model.posterior(self.model_h[t + 1])
+        prior, still_prior, posterior, still_posterior = (
+            Independent(Normal(*moments), 1) for moments in (p, p.detach(), q, q.detach())
+        )
+        normal = Independent(Normal(th.zeros_like(p.mean), th.ones_like(p.std)), 1)
+        to_posterior, to_prior = kl_divergence(posterior, still_prior), kl_divergence(still_posterior, prior)
+        balanced = args.kl_alpha * to_posterior + (1 - args.kl_alpha) * to_prior
+        kl = (kl_divergence(prior, normal) + balanced) / p.mean.shape[-1]
+        z_sa = model.sale.g(model.sale.f(self.s[t].detach()), self.actions[t])
+        sale = mse_loss(z_sa, model.sale.f(self.s[t + 1]).detach())
+        terms = {"loss_kl": args.kl_coef * kl, "loss_sale": args.sale_coef * sale}
+        wanted = t + 1 if args.rec_target == "next" else t
+        if wanted < self.length:  # the last row holds no action to embed
+            error = mse_loss(model.prior_decoder(p.mean), self.embedded(wanted).detach())
+            terms["loss_rec"] = args.rec_coef * 3 * error  # three outputs of one size
+        return terms
+
+    def hidden_error(self, t):
+        """Return the error of reconstructing h at row t."""
+        return mse_loss(self.model.decode_hidden(self.s[t]), self.model_h[t])

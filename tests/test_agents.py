@@ -1,0 +1,188 @@
+"""Agents and their controllers: the fast forms of Q against the plain one, acting against learning."""
+
+import pytest
+import torch as th
+from fixtures_mmsa import GROUPS, OBS, SCHEME, A, N, losses_of, make_args, make_batch, make_learner, onehots, shaken
+
+from controllers import REGISTRY as CONTROLLERS
+from learners.targets import greedy_actions
+
+KINDS = {
+    "rnn": ("qmix", {}),
+    "rnn without id and last action": ("qmix", {"obs_agent_id": False, "obs_last_action": False}),
+    "sale_rnn": ("mmsa", {}),
+    "sale_rnn, detached": ("mmsa", {"sale_detach": True}),
+    "sale_rnn on observations": ("mmsa", {"sale_input": "obs"}),
+    "sale_rnn on observations, detached": ("mmsa", {"sale_input": "obs", "sale_detach": True}),
+    "sale_rnn, layer norm": ("mmsa", {"sale_normaliser": "layer"}),
+}
+SALE_KINDS = [kind for kind in KINDS if kind.startswith("sale")]
+
+
+def make_mac(kind):
+    name, settings = KINDS[kind]
+    args = make_args(name, **settings)
+    th.manual_seed(0)
+    mac = CONTROLLERS[args.mac](SCHEME, GROUPS, args)
+    shaken(mac.agent)
+    return mac
+
+
+def filled(batch):
+    return batch["filled"][..., 0]
+
+
+def plain_q(agent, h, obs, a):
+    """Q_i(h, a) by the book: concatenate, embed, concatenate, score."""
+    onehot = th.eye(A, dtype=h.dtype)[a].expand(*h.shape[:-1], A)
+    z = agent.sale.f(obs if agent.reads_obs else h)
+    g = agent.sale.g
+    hidden = th.nn.functional.elu(g.first.linear(th.cat([z, onehot], dim=-1)))
+    z_a = g.third(th.nn.functional.elu(g.second(hidden)))
+    if agent.sale_detach:
+        z, z_a = z.detach(), z_a.detach()
+    phi = agent.normalise_phi(agent.phi.linear(th.cat([h, onehot], dim=-1)))
+    return agent.head.last(agent.head.first(th.cat([z, z_a, phi], dim=-1)).relu())[..., 0]
+
+
+@pytest.mark.parametrize("kind", SALE_KINDS)
+def test_all_actions_at_once_each_in_turn_and_the_plain_form_agree_in_value_and_gradient(kind):
+    agent = make_mac(kind).agent.double()
+    h = th.randn(4, 3, N, agent.encoder.hidden_size, dtype=th.float64, requires_grad=True)
+    obs = th.randn(4, 3, N, OBS, dtype=th.float64)
+    each = [th.full(h.shape[:-1], a) for a in range(A)]
+    forms = [
+        th.stack([plain_q(agent, h, obs, a) for a in range(A)], dim=-1),
+        th.stack([agent.q_of_actions(h, a, obs) for a in each], dim=-1),
+        agent.q_from_hidden(h, obs),
+    ]
+    weights = th.randn_like(forms[0])
+    inputs = [h, *agent.parameters()]
+    expected = th.autograd.grad((forms[0] * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
+    for form in forms[1:]:
+        th.testing.assert_close(form, forms[0])
+        found = th.autograd.grad((form * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
+        th.testing.assert_close(found, expected)
+
+
+def test_the_plain_agent_scores_given_actions_as_it_scores_all():
+    agent = make_mac("rnn").agent
+    h, actions = th.randn(4, 3, N, agent.encoder.hidden_size), th.randint(A, (4, 3, N))
+    th.testing.assert_close(agent.q_of_actions(h, actions), (agent.q_from_hidden(h) * th.eye(A)[actions]).sum(dim=-1))
+
+
+def test_the_sale_normaliser_also_normalises_phi():
+    assert make_mac("sale_rnn").agent.normalise_phi.name == "avgl1"
+    assert make_mac("sale_rnn, layer norm").agent.normalise_phi.name == "layer"
+
+
+@pytest.mark.parametrize("kind", ["rnn", "sale_rnn"])
+def test_histories_are_unrolled_agent_by_agent_and_can_be_continued(kind):
+    encoder = make_mac(kind).agent.encoder
+    cell = th.nn.GRUCell(encoder.hidden_size, encoder.hidden_size)
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in encoder.rnn.state_dict().items()})
+    x = th.randn(2, 4, N, encoder.fc1.in_features)
+    unrolled = encoder(x)
+    for b in range(2):
+        for i in range(N):
+            h = th.zeros(1, encoder.hidden_size)
+            for t in range(4):
+                h = cell(encoder.fc1(x[b, t, i]).relu()[None], h)
+                th.testing.assert_close(unrolled[b, t, i], h[0])
+    th.testing.assert_close(encoder(x[:, 2:], unrolled[:, 1]), unrolled[:, 2:])
+
+
+@pytest.mark.parametrize("agent_id", [True, False])
+@pytest.mark.parametrize("last_action", [True, False])
+def test_agents_read_observation_last_action_and_number(agent_id, last_action):
+    args = make_args("mmsa", obs_agent_id=agent_id, obs_last_action=last_action)
+    batch = make_batch()
+    inputs = CONTROLLERS["sale_mac"](SCHEME, GROUPS, args).build_inputs(batch)
+    for b, t in filled(batch).nonzero().tolist():
+        for i in range(N):
+            parts = [batch["obs"][b, t, i]]
+            if last_action:
+                parts.append(onehots(batch["actions"][b, t - 1, i], A) if t else th.zeros(A))
+            if agent_id:
+                parts.append(th.eye(N)[i])
+            assert th.equal(inputs[b, t, i], th.cat(parts))
+
+
+def act_along(mac, batch, interrupt=lambda: None):
+    """Act greedily at every row, with the hidden state passed on; return Q, hidden states and actions by row."""
+    hidden, rows = mac.init_hidden(batch.batch_size), []
+    for t in range(batch.max_seq_length):
+        with th.no_grad():
+            q, stepped = mac.step(batch, t, hidden, slice(None))
+        actions, hidden = mac.select_actions(batch, t, hidden, 0.0, None)
+        assert th.equal(stepped, hidden)
+        rows.append((th.as_tensor(q), hidden, th.as_tensor(actions)))
+        interrupt()
+    return [th.stack(column, dim=1) for column in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_learnt_on_is_what_acts(kind):
+    mac, batch = make_mac(kind), make_batch()
+    with th.no_grad():
+        h = mac.agent.encode(mac.build_inputs(batch))
+        q = mac.agent.q_from_hidden(h, batch["obs"])
+    acted_q, acted_h, actions = act_along(mac, batch)
+    rows = filled(batch)
+    th.testing.assert_close(acted_h[rows], h[rows])
+    th.testing.assert_close(acted_q[rows], q[rows])
+    assert th.equal(actions[rows], greedy_actions(q, batch["avail_actions"])[rows])
+
+
+def test_some_episodes_act_on_while_others_have_ended():
+    mac, batch = make_mac("sale_rnn"), make_batch()
+    hidden = th.randn(batch.batch_size, N, mac.hidden_size)
+    everyone, _ = mac.select_actions(batch, 1, hidden, 0.0, None)
+    some, next_hidden = mac.select_actions(batch, 1, hidden[[0, 3]], 0.0, None, bs=[0, 3])
+    assert (some == everyone[[0, 3]]).all()
+    assert next_hidden.shape == (2, N, mac.hidden_size)
+
+
+@pytest.mark.parametrize("name", ["qmix", "mmsa", "mmsa_paper"])
+def test_acting_and_learning_do_not_disturb_each_other(name):
+    sample = {} if name == "qmix" else {"wm_sample": False}
+    learner, batch = make_learner(name, **sample), make_batch()
+    losses, acted = losses_of(learner, batch), act_along(learner.mac, batch)
+    interrupted = act_along(learner.mac, batch, interrupt=lambda: losses_of(learner, make_batch(seed=1)))
+    assert all(th.equal(x, y) for x, y in zip(acted, interrupted, strict=True))
+    assert losses_of(learner, batch) == losses
+
+
+def test_a_head_that_reads_observations_insists_on_them_and_imagines_with_another():
+    agent = make_mac("sale_rnn on observations").agent
+    h = th.randn(4, N, agent.encoder.hidden_size)
+    with pytest.raises(ValueError, match="sale_input=obs"):
+        agent.q_from_hidden(h)
+    assert th.equal(agent.q_imagined(h), agent.imagined_head(h))
+
+
+def test_a_head_that_reads_histories_imagines_with_itself():
+    agent = make_mac("sale_rnn").agent
+    h = th.randn(4, N, agent.encoder.hidden_size)
+    assert th.equal(agent.q_imagined(h), agent.q_from_hidden(h))
+
+
+@pytest.mark.parametrize("kind", ["sale_rnn", "sale_rnn on observations"])
+def test_imagined_actions_are_the_best_available_ones(kind):
+    mac = make_mac(kind)
+    h, avail = th.randn(50, 4, N, mac.hidden_size), th.rand(50, 4, N, A) < 0.3
+    avail[..., 2] |= ~avail.any(dim=-1)
+    actions = mac.imagined_actions(mac.agent, h, avail)
+    assert actions.shape == (50, 4, N)
+    assert avail.gather(-1, actions[..., None]).all()
+    assert not th.equal(actions, mac.imagined_actions(mac.agent, h, th.ones_like(avail)))
+    q = mac.agent.q_imagined(h)
+    best = th.where(avail, q, -1e9).amax(dim=-1)
+    assert th.equal(q.gather(-1, actions[..., None])[..., 0], best)
+
+
+def test_values_start_near_zero():
+    args = make_args("mmsa")
+    agent = CONTROLLERS["sale_mac"](SCHEME, GROUPS, args).agent
+    assert agent.head.last.bias.item() == 0
+    assert 0 < agent.head.last.weight.abs().max() <= 0.1 / args.sale_embed_dim**0.5

@@ -1,0 +1,172 @@
+"""Which loss trains which parameters: every cell of the gradient table, for the shipped configs and the switches.
+
+x: every tensor of the group gets a gradient. `.`: no tensor does. `-`: this learner has no such group.
+L_KL reaches φ_s because φ^sa is read by the prior's encoder, as z^s and z^sa are, which stand behind a stop-gradient.
+The targets are thawed for the test, so that their dots speak of the losses and not of frozen parameters.
+"""
+
+import pytest
+import torch as th
+from fixtures_mmsa import DECODED, drifted, make_batch, make_learner
+
+COLUMNS = "gru f g φ head imagined hypernets aggregate enc_q dec_q f_s g_s φ_s enc_p dec_p agent⁻ mixer⁻"
+MMSA = """
+    loss_td   x  x  x  x  x     -          x         x           x     .      .   .   x    x     .       .      .
+    loss_kl   .  .  .  .  .     -          .         .           x     .      .   .   x    x     .       .      .
+    loss_rec  .  .  .  .  .     -          .         .           x     x      .   .   x    x     x       .      .
+    loss_sale .  .  .  .  .     -          .         .           .     .      x   x   .    .     .       .      .
+"""
+AGENT_SALE = """
+    loss_sale_agent
+              .  x  x  .  .     -          .         .           .     .      .   .   .    .     .       .      .
+"""
+TD_WITHOUT_SALE = """
+    loss_td   x  .  .  x  x     -          x         x           x     .      .   .   x    x     .       .      .
+"""
+TD_WITHOUT_MODEL = """
+    loss_td   x  x  x  x  x     -          x         x           .     .      .   .   .    .     .       .      .
+"""
+TD_AT_HORIZON_ZERO = """
+    loss_td   x  x  x  x  x     -          x         x           x     .      .   .   .    .     .       .      .
+"""
+TD_THROUGH_DECODER = """
+    loss_td   x  x  x  x  x     -          x         x           x     .      .   .   x    x     x       .      .
+"""
+ON_OBSERVATIONS = """
+    loss_td   x  x  x  x  x     .          x         x           x     .      .   .   x    x     .       .      .
+    loss_kl   .  .  .  .  .     .          .         .           x     .      .   .   x    x     .       .      .
+    loss_rec  .  .  .  .  .     .          .         .           x     x      .   .   x    x     x       .      .
+    loss_sale .  .  .  .  .     .          .         .           .     .      x   x   .    .     .       .      .
+    loss_distil
+              .  .  .  .  .     x          .         .           .     .      .   .   .    .     .       .      .
+"""
+ON_OBSERVATIONS_PAPER = """
+    loss_td   x  .  .  x  x     .          x         x           x     .      .   .   x    x     .       .      .
+    loss_sale_agent
+              .  x  x  .  .     .          .         .           .     .      .   .   .    .     .       .      .
+"""
+WITHOUT_WORLD_MODEL = """
+    loss_td   x  x  x  x  x     -          x         -           -     -      -   -   -    -     -       .      .
+"""
+WITHOUT_WORLD_MODEL_PAPER = """
+    loss_td   x  .  .  x  x     -          x         -           -     -      -   -   -    -     -       .      .
+    loss_sale_agent
+              .  x  x  .  .     -          .         -           -     -      -   -   -    -     -       .      .
+"""
+# config, switches, the table in pieces: a later row replaces an earlier one of its name
+CASES = {
+    "mmsa": ("mmsa", {}, [MMSA]),
+    "mmsa_paper": ("mmsa_paper", {}, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
+    "wm_td_grad=false": ("mmsa", {"wm_td_grad": False}, [MMSA, TD_WITHOUT_MODEL]),
+    "wm_hidden=online": ("mmsa", {"wm_hidden": "online"}, [MMSA]),
+    "rollout_mode=decoded": ("mmsa", DECODED, [MMSA, TD_THROUGH_DECODER]),
+    "rec_target=next": ("mmsa", {"rec_target": "next"}, [MMSA]),
+    # with a mean: a GRU that reads one latent alone has no use for its recurrent weights
+    "rollout_horizon=0": (
+        "mmsa",
+        {"rollout_horizon": 0, "rollout_agg": "mean"},
+        [MMSA, TD_AT_HORIZON_ZERO],
+    ),
+    "wm_sample=false": ("mmsa", {"wm_sample": False}, [MMSA]),
+    "agent_sale_loss alone": ("mmsa", {"agent_sale_loss": True}, [MMSA, AGENT_SALE]),
+    "sale_detach alone": ("mmsa", {"sale_detach": True}, [MMSA, TD_WITHOUT_SALE]),
+    "sale_input=obs": ("mmsa", {"sale_input": "obs"}, [ON_OBSERVATIONS]),
+    "paper, sale_input=obs": (
+        "mmsa_paper",
+        {"sale_input": "obs"},
+        [ON_OBSERVATIONS, ON_OBSERVATIONS_PAPER],
+    ),
+    "paper, wm_hidden=online": (
+        "mmsa_paper",
+        {"wm_hidden": "online"},
+        [MMSA, TD_WITHOUT_SALE, AGENT_SALE],
+    ),
+    "use_world_model=false": ("mmsa", {"use_world_model": False}, [WITHOUT_WORLD_MODEL]),
+    "paper, use_world_model=false": (
+        "mmsa_paper",
+        {"use_world_model": False},
+        [WITHOUT_WORLD_MODEL_PAPER],
+    ),
+}
+
+
+def read_table(pieces):
+    """Return {loss: {group: mark}}."""
+    groups, table = COLUMNS.split(), {}
+    for piece in pieces:
+        words = piece.split()
+        width = len(groups) + 1
+        assert len(words) % width == 0, words
+        for start in range(0, len(words), width):
+            name, *marks = words[start : start + width]
+            table[name] = dict(zip(groups, marks, strict=True))
+    return table
+
+
+def modules_by_group(learner):
+    agent, mixer, model = learner.agent, learner.mixer, learner.world_model
+    return {
+        "gru": agent.encoder,
+        "f": agent.sale.f,
+        "g": agent.sale.g,
+        "φ": agent.phi,
+        "head": agent.head,
+        "imagined": getattr(agent, "imagined_head", None),
+        "hypernets": mixer.mixing,
+        "aggregate": mixer.aggregate,
+        "enc_q": model and model.posterior_encoder,
+        "dec_q": model and model.posterior_decoder,
+        "f_s": model and model.sale.f,
+        "g_s": model and model.sale.g,
+        "φ_s": model and model.phi,
+        "enc_p": model and model.prior_encoder,
+        "dec_p": model and model.prior_decoder,
+        "agent⁻": learner.target_agent,
+        "mixer⁻": learner.target_mixer,
+    }
+
+
+def marks(loss, groups):
+    """Return {group: mark} for one loss."""
+    parameters = [p for module in groups.values() if module is not None for p in module.parameters()]
+    grads = iter(th.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True))
+    return {name: "-" if module is None else mark(module, grads) for name, module in groups.items()}
+
+
+def mark(module, grads):
+    """Read off one gradient for each tensor of the module."""
+    reached = [grad is not None and bool(grad.any()) for _, grad in zip(module.parameters(), grads, strict=False)]
+    return "x" if all(reached) else "partly" if any(reached) else "."
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_loss_trains_what_it_should_and_nothing_else(case):
+    config, settings, pieces = CASES[case]
+    learner = drifted(make_learner(config, **settings))
+    for target in learner.targets.values():
+        target.requires_grad_(True)
+    losses, _ = learner.losses(make_batch())
+    groups = modules_by_group(learner)
+    found = {name: marks(loss, groups) for name, loss in losses.items()}
+    assert found == read_table(pieces)
+
+
+@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
+def test_the_groups_of_the_table_are_all_the_parameters_there_are(config):
+    learner = make_learner(config)
+    ours = {id(p) for module in learner.trained.values() for p in module.parameters()}
+    assert {id(p) for group in learner.optimiser.param_groups for p in group["params"]} == ours
+    if config.startswith("mmsa"):
+        groups = modules_by_group(learner)
+        in_table = {id(p) for name, m in groups.items() if m and "⁻" not in name for p in m.parameters()}
+        assert in_table == ours
+
+
+@pytest.mark.parametrize("config", ["mmsa", "qmix"])
+def test_targets_are_frozen_copies_outside_the_optimiser(config):
+    learner = make_learner(config)
+    trained = {p.data_ptr() for module in learner.trained.values() for p in module.parameters()}
+    for target in learner.targets.values():
+        for parameter in target.parameters():
+            assert not parameter.requires_grad
+            assert parameter.data_ptr() not in trained

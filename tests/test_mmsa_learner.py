@@ -1,0 +1,209 @@
+"""The MMSA learner as a whole: its losses in slow form, its neighbours, its targets, that it learns."""
+
+import math
+
+import pytest
+import torch as th
+from fixtures_mmsa import (
+    CONFIG_DIR,
+    DECODED,
+    drifted,
+    losses_of,
+    make_batch,
+    make_learner,
+)
+from slow_mmsa import slow_losses
+
+from utils.config import declared_settings
+
+MEANS = {"wm_sample": False}
+WEIGHTS = {"kl_coef": 0.5, "rec_coef": 2, "sale_coef": 3, "agent_sale_coef": 0.7}
+KINDS = {
+    "iql": ("iql", {}),
+    "vdn": ("vdn", {}),
+    "qmix": ("qmix", {}),
+    "qmix, the target's own choice": ("qmix", {"double_q": False}),
+    "mmsa": ("mmsa", MEANS),
+    "mmsa_paper": ("mmsa_paper", MEANS),
+    "weighted": ("mmsa_paper", MEANS | WEIGHTS),
+    "horizon 0": ("mmsa", MEANS | {"rollout_horizon": 0}),
+    "online": ("mmsa", MEANS | {"wm_hidden": "online"}),
+    "rollout detached": ("mmsa", MEANS | {"wm_td_grad": False}),
+    "predicting": ("mmsa", MEANS | {"rec_target": "next"} | WEIGHTS),
+    "decoded": ("mmsa", MEANS | DECODED),
+    "on observations": ("mmsa_paper", MEANS | {"sale_input": "obs"}),
+    "no world model": ("mmsa_paper", {"use_world_model": False}),
+}
+
+
+def snapshot(modules):
+    return {name: {k: v.clone() for k, v in m.state_dict().items()} for name, m in modules.items()}
+
+
+def same(first, second):
+    return all(th.equal(value, second[name][key]) for name in first for key, value in first[name].items())
+
+
+def assert_finite(figures):
+    assert {name: value for name, value in figures.items() if not math.isfinite(value)} == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_loss_equals_its_slow_form_in_value_and_gradient(kind):
+    config, settings = KINDS[kind]
+    learner, batch = drifted(make_learner(config, **settings)), make_batch()
+    slow, (fast, _) = slow_losses(learner, batch), learner.losses(batch)
+    th.testing.assert_close(fast, slow, rtol=1e-4, atol=0)
+    for name in slow:
+        grads = [
+            th.autograd.grad(form[name], learner.parameters, retain_graph=True, materialize_grads=True)
+            for form in (fast, slow)
+        ]
+        th.testing.assert_close(*grads, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("horizon", [0, 3])
+def test_without_world_model_it_is_qmix_with_a_sale_agent(horizon):
+    mmsa = make_learner("mmsa", use_world_model=False, rollout_horizon=horizon, target_update_interval=20)
+    qmix = make_learner("mmsa", learner="q_learner", mixer="qmix", mac="basic_mac", target_update_interval=20)
+    assert type(mmsa) is not type(qmix) and type(mmsa.mixer) is not type(qmix.mixer)
+    assert same(snapshot(mmsa.trained), snapshot(qmix.trained))
+    assert losses_of(mmsa, make_batch()) == losses_of(qmix, make_batch())
+    for step in range(5):
+        for learner in (mmsa, qmix):
+            learner.train(make_batch(seed=step), t_env=step, episode_num=8 * step)
+    assert same(snapshot(mmsa.trained), snapshot(qmix.trained))
+    assert same(snapshot(mmsa.targets), snapshot(qmix.targets))
+
+
+@pytest.mark.parametrize("wm_hidden", ["target", "online"])
+def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_point(wm_hidden, monkeypatch):
+    learner, batch = drifted(make_learner("mmsa", wm_hidden=wm_hidden)), make_batch()
+    model, taken = learner.world_model, []
+    step = model.step
+    monkeypatch.setattr(model, "step", lambda s, actions: taken.append(actions) or step(s, actions))
+    inputs = learner.mac.build_inputs(batch)
+    actor = learner.target_agent if wm_hidden == "target" else learner.agent
+    h = actor.encode(inputs)
+    learner.losses(batch)
+    assert len(taken) == learner.args.rollout_horizon == 3
+    rows = batch["filled"][..., 0]
+    for actions in taken:
+        assert batch["avail_actions"].gather(-1, actions[..., None])[rows].all()
+    first = actor.q_from_hidden(h).masked_fill(~batch["avail_actions"], -1e9).argmax(dim=-1)
+    assert th.equal(taken[0][rows], first[rows])
+
+
+@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper"])
+def test_training_moves_every_parameter_and_logs_finite_figures(config):
+    learner = make_learner(config)
+    before = snapshot(learner.trained)
+    for step in range(4):
+        learner.train(make_batch(seed=step), t_env=100_000 * step, episode_num=8 * step)
+    after = snapshot(learner.trained)
+    still = [
+        f"{name}.{key}" for name in before for key in before[name] if th.equal(before[name][key], after[name][key])
+    ]
+    assert still == []
+    assert learner.updates == 4
+    figures = learner.logger.latest
+    assert_finite(figures)
+    common = {"loss_td", "grad_norm", "q_taken_mean", "target_mean", "td_error_abs"}
+    model = {"loss_kl", "loss_rec", "loss_sale", "kl_prior_normal", "kl_posterior_prior"}
+    parts = {"rec_z_sa", "rec_z_s", "rec_phi", "rec_h"}
+    own = {"loss_sale_agent"} if config == "mmsa_paper" else set()
+    assert figures.keys() == common | model | parts | own
+
+
+def test_figures_are_logged_when_it_is_time():
+    learner, logged = make_learner("mmsa", learner_log_interval=100), []
+    learner.logger.sinks.append(lambda name, value, t_env: logged.append((name, t_env)))
+    for t_env in (0, 99, 100, 150, 230):
+        learner.train(make_batch(), t_env, episode_num=0)
+    assert [t_env for name, t_env in logged if name == "loss_td"] == [0, 100, 230]
+
+
+def test_the_gradient_is_that_of_the_sum_of_all_losses_clipped_as_a_whole():
+    learner, batch = make_learner("mmsa_paper", wm_sample=False, grad_norm_clip=0.5), make_batch()
+    for module in learner.trained.values():
+        module.train()
+    whole = th.autograd.grad(sum(learner.losses(batch)[0].values()), learner.parameters)
+    norm = th.cat([g.flatten() for g in whole]).norm()
+    assert norm > 0.5
+    learner.train(batch, t_env=0, episode_num=0)
+    assert learner.logger.latest["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    for parameter, gradient in zip(learner.parameters, whole, strict=True):
+        th.testing.assert_close(parameter.grad, gradient * 0.5 / norm, rtol=1e-3, atol=1e-7)
+
+
+def test_networks_are_in_training_mode_for_an_update_only():
+    learner, seen = make_learner("mmsa"), []
+    losses = learner.losses
+    everything = [*learner.trained.values(), *learner.targets.values()]
+    learner.losses = lambda batch: seen.append([m.training for m in everything]) or losses(batch)
+    assert not any(module.training for module in everything)
+    learner.train(make_batch(), t_env=0, episode_num=0)
+    assert seen == [[True] * len(learner.trained) + [False] * len(learner.targets)]
+    assert not any(module.training for module in everything)
+
+
+@pytest.mark.parametrize("config", ["mmsa", "qmix", "iql"])
+def test_targets_are_copied_every_interval_and_only_then(config):
+    learner = make_learner(config)
+    interval = learner.args.target_update_interval
+    copies = [name for name in ("agent", "mixer") if name in learner.trained]
+    assert learner.targets.keys() == set(copies)
+    assert same(snapshot(learner.targets), snapshot(learner.trained))
+    for end in (interval, 2 * interval):
+        before = snapshot(learner.targets)
+        for episode in (end - interval + 8, end - 1):
+            learner.train(make_batch(), t_env=episode, episode_num=episode)
+            assert same(snapshot(learner.targets), before)
+            assert not same(before, snapshot(learner.trained))
+        learner.train(make_batch(), t_env=end, episode_num=end)
+        assert same(snapshot(learner.targets), snapshot(learner.trained))
+
+
+@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
+def test_one_batch_again_and_again_is_learnt(config):
+    settings = {"wm_sample": False, "kl_coef": 0} if config.startswith("mmsa") else {}
+    learner, batch = make_learner(config, lr=0.01, **settings), make_batch()
+    before = losses_of(learner, batch)
+    for step in range(150):
+        learner.train(batch, t_env=step, episode_num=0)
+    after = losses_of(learner, batch)
+    assert after["loss_td"] < 0.2 * before["loss_td"]
+    if "loss_rec" in before:
+        assert after["loss_rec"] < 0.2 * before["loss_rec"]
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 10])
+def test_the_shipped_settings_run_at_any_horizon(horizon):
+    learner = make_learner("mmsa", small=False, rollout_horizon=horizon)
+    losses = losses_of(learner, make_batch())
+    assert losses.keys() == {"loss_td", "loss_kl", "loss_rec", "loss_sale"}
+    assert_finite(losses)
+
+
+def switches():
+    """Return every value of every choice and flag that algs/mmsa.yaml declares."""
+    declared = declared_settings("mmsa", "matrix_game", CONFIG_DIR).values()
+    ours = [setting for setting in declared if setting.file.endswith("mmsa.yaml")]
+    flags = [(s.key, value) for s in ours if s.kind == "bool" for value in ("true", "false")]
+    return flags + [(s.key, value) for s in ours for value in s.choices]
+
+
+@pytest.mark.parametrize("length", [1, 6])
+@pytest.mark.parametrize(("key", "value"), switches())
+def test_every_switch_trains_on_episodes_of_any_length(key, value, length):
+    learner = make_learner("mmsa", **(DECODED if value == "decoded" else {}) | {key: value})
+    batch = make_batch([(length, "terminated"), (1, "truncated")])
+    for step in range(2):
+        learner.train(batch, t_env=100_000 * step, episode_num=0)
+        assert_finite(learner.logger.latest)
+    assert_finite({str(i): p.detach().abs().max().item() for i, p in enumerate(learner.parameters)})
+
+
+def test_the_switches_are_all_there():
+    assert len(switches()) >= 25
+    assert {"sale_input", "rollout_mode", "rollout_agg", "rec_target", "wm_hidden"} <= {k for k, _ in switches()}

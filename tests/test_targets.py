@@ -1,0 +1,69 @@
+"""Targets of TD learning: λ-returns against the forward view, one episode at a time, in plain Python."""
+
+import pytest
+import torch as th
+from fixtures_mmsa import drifted, losses_of, make_batch, make_learner, slow_lambda_return, with_garbage
+
+from learners.targets import greedy_actions, td_lambda_targets
+
+GAMMA = 0.9
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("n_values", [1, 3])
+def test_td_lambda_is_the_forward_view_of_every_episode(lam, n_values):
+    batch = make_batch()
+    rewards, terminated = batch["reward"][:, :-1], batch["terminated"][:, :-1].float()
+    mask = batch["filled"][:, 1:].float()
+    th.manual_seed(1)
+    next_values = th.randn(*mask.shape[:2], n_values)
+    targets = td_lambda_targets(rewards, terminated, mask, next_values, GAMMA, lam)
+    assert targets.shape == next_values.shape
+    for b, length in enumerate(mask.sum(dim=(1, 2)).int().tolist()):
+        for x in range(n_values):
+            slow = [
+                slow_lambda_return(
+                    rewards[b, :length, 0].tolist(),
+                    next_values[b, :length, x].tolist(),
+                    bool(terminated[b].any()),
+                    t,
+                    GAMMA,
+                    lam,
+                )
+                for t in range(length)
+            ]
+            th.testing.assert_close(targets[b, :length, x], th.tensor(slow))
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+def test_what_lies_behind_an_episodes_end_reaches_no_target(lam):
+    batch, dirty = make_batch(), with_garbage(make_batch())
+    mask = batch["filled"][:, 1:].float()
+    th.manual_seed(1)
+    next_values = th.randn_like(mask)
+    garbled = th.where(mask == 1, next_values, 1e3)
+
+    def targets(episodes, values):
+        ends = episodes["terminated"][:, :-1].float()
+        return td_lambda_targets(episodes["reward"][:, :-1], ends, mask, values, GAMMA, lam) * mask
+
+    assert th.equal(targets(batch, next_values), targets(dirty, garbled))
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("name", ["mmsa", "qmix"])
+@pytest.mark.parametrize(("end", "matters"), [("truncated", True), ("terminated", False)])
+def test_only_an_episode_that_was_cut_off_bootstraps_from_its_last_observation(name, lam, end, matters):
+    learner = drifted(make_learner(name, td_lambda=lam))
+    batch = make_batch([(3, end)])
+    before = losses_of(learner, batch)["loss_td"]
+    batch.array("state")[:, 3] += 1.0
+    batch.array("obs")[:, 3] += 1.0
+    after = losses_of(learner, batch)["loss_td"]
+    assert (before != after) == matters
+
+
+def test_greedy_actions_are_the_best_available_ones():
+    q = th.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-3.0, -2.0, -1.0]])
+    avail = th.tensor([[True, True, True], [False, True, True], [True, False, False]])
+    assert greedy_actions(q, avail).tolist() == [0, 1, 0]
