@@ -20,7 +20,7 @@ _FLAGS = {ALGS: "--config", ENVS: "--env-config"}
 _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config"}
 
 
-class MissingSetting(UserError, AttributeError):
+class MissingSettingError(UserError, AttributeError):
     """A part was chosen whose settings the algorithm's config does not have."""
 
 
@@ -32,7 +32,7 @@ class Args(SimpleNamespace):
 
     def __getattr__(self, name: str) -> object:
         """Answer for a setting that no file of this pair of configs declares."""
-        raise MissingSetting(
+        raise MissingSettingError(
             f"the setting {name} is needed and not declared here: take a config that has it (--config=mmsa, for one)"
         )
 
