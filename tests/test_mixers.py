@@ -104,10 +104,11 @@ def test_vdn_adds_and_iql_has_no_mixer():
 
 
 @pytest.mark.parametrize("name", ["qmix", "rollout_qmix"])
-def test_mixing_starts_without_an_offset_and_about_as_steep_as_a_sum(name):
+def test_mixing_starts_at_the_initial_value_and_about_as_steep_as_a_sum(name):
     mixer, qs, states, *rollout = untrained(name)
     condition_size = mixer.mixing.value[0].in_features
-    assert th.equal(mixer.mixing.value(100 * th.randn(9, condition_size)), th.zeros(9, 1))
+    wanted = th.full((9, 1), make_args("mmsa").initial_value)
+    assert th.equal(mixer.mixing.value(100 * th.randn(9, condition_size)), wanted)
     (slope,) = th.autograd.grad(mixer(qs, states, *rollout).sum(), qs)
     assert 0.3 < slope.mean() < 3
 

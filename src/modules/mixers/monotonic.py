@@ -12,17 +12,23 @@ class MonotonicMixing(nn.Module):
 
     Hypernetworks turn the condition ``c (…, C)`` into the weights; M is the embedding size of the mixing network.
 
-    It starts with V = 0 and small w_2. States are raw numbers (cells of a grid, say), so with the usual start Q_tot is
-    off by several times the largest return. Where episodes end by time limit, and so bootstrap, nothing but the
-    discount takes that offset away again, over hundreds of target updates. b_1 starts as usual: what is left of it in
-    Q_tot differs from state to state, and agents that start with b_1 = 0 explore less (docs/mmsa.md).
+    It starts with V = `initial_value` and small w_2. States are raw numbers (cells of a grid, say), so with the usual
+    start Q_tot is off by several times the largest return. Where episodes end by time limit, and so bootstrap,
+    nothing but the discount takes that offset away again, over hundreds of target updates. b_1 starts as usual: what
+    is left of it in Q_tot differs from state to state, and agents that start with b_1 = 0 explore less (docs/mmsa.md).
 
     Only the first S entries of the condition count at the start, the state's: what a method adds behind them begins
     without weight. So every mixer of this kind starts as QMIX's, whatever else it sees.
     """
 
     def __init__(
-        self, n_agents: int, state_size: int, embed_dim: int, hypernet_embed: int, extra_size: int = 0
+        self,
+        n_agents: int,
+        state_size: int,
+        embed_dim: int,
+        hypernet_embed: int,
+        initial_value: float,
+        extra_size: int = 0,
     ) -> None:
         super().__init__()
         self.n_agents, self.embed_dim = n_agents, embed_dim
@@ -41,8 +47,8 @@ class MonotonicMixing(nn.Module):
         with th.no_grad():
             for parameter in self.hyper_w_2[-1].parameters():
                 parameter.mul_(INITIAL_GAIN)
-            for parameter in self.value[-1].parameters():
-                parameter.zero_()
+            self.value[-1].weight.zero_()
+            self.value[-1].bias.fill_(initial_value)
 
     def forward(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``c (…, C)`` to ``Q_tot (…)``."""

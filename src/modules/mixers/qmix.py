@@ -8,11 +8,13 @@ from modules.mixers.monotonic import MonotonicMixing
 
 
 class QMixer(nn.Module):
-    """Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`."""
+    """Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`."""
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
-        self.mixing = MonotonicMixing(args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed)
+        self.mixing = MonotonicMixing(
+            args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
+        )
 
     def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` to ``Q_tot (…)``."""

@@ -39,9 +39,9 @@ class RolloutAggregator(nn.Module):
 class RolloutQMixer(nn.Module):
     """Monotonic in every Q_i; hypernetworks see ``[s_t, ŝ^Rollout_t]``.
 
-    Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `use_world_model`,
-    `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim). Without a world model
-    it is QMIX.
+    Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`,
+    `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim). Without a
+    world model it is QMIX.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
@@ -53,7 +53,9 @@ class RolloutQMixer(nn.Module):
             else None
         )
         extra_size = S if args.use_world_model else 0
-        self.mixing = MonotonicMixing(args.n_agents, S, args.mixing_embed_dim, args.hypernet_embed, extra_size)
+        self.mixing = MonotonicMixing(
+            args.n_agents, S, args.mixing_embed_dim, args.hypernet_embed, args.initial_value, extra_size
+        )
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
