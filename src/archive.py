@@ -10,6 +10,7 @@ from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
 from run import Run, evaluate, train
+from utils.errors import UserError
 from utils.logging import Console
 
 SOURCE = Path(__file__).parent
@@ -25,6 +26,10 @@ def record(run: Run, settings: Mapping[str, Any]) -> None:
     experiment.captured_out_filter = apply_backspaces_and_linefeeds
     experiment.add_config(dict(settings))
     root = Path(args.local_results_path) / "sacred" / run.task / args.name
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        raise UserError(f"local_results_path={args.local_results_path}: cannot write there ({why.strerror})") from why
     observer = FileStorageObserver(str(root))
     experiment.observers.append(observer)
 

@@ -28,18 +28,16 @@ def main(argv: Sequence[str]) -> int:
         from run import build
 
         run = build(settings)
+        try:
+            record(run, settings)
+        finally:
+            run.close()
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("interrupted: what was logged and saved until now stays in the archive", file=sys.stderr)
         return 130
-    try:
-        record(run, settings)
-    except KeyboardInterrupt:
-        print("interrupted: what was logged and saved until now is in the archive", file=sys.stderr)
-        return 130
-    finally:
-        run.close()
     return 0
 
 
