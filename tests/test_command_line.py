@@ -26,10 +26,14 @@ def refused(argv, tree) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("argv", [
-    ["--config=mmsa", "--env-config=lbf"], ["--config", "mmsa", "--env-config", "lbf"],
-    ["--env-config=lbf", "--config", "mmsa", "with"],
-])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--config=mmsa", "--env-config=lbf"],
+        ["--config", "mmsa", "--env-config", "lbf"],
+        ["--env-config=lbf", "--config", "mmsa", "with"],
+    ],
+)
 def test_both_spellings_of_the_two_names_are_understood_in_any_order(tree, argv):
     assert parse_command_line(argv, tree) == CommandLine("mmsa", "lbf", {})
 
@@ -39,26 +43,31 @@ def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_thei
     assert command.updates == {"env_args.key": "a=b", "seed": "3", "label": "", "path": "x y"}
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    ([*BOTH, "seed=3"], ["'seed=3'", "with key=value", "python src/main.py"]),
-    (["seed=3", *BOTH, "with"], ["'seed=3'", "with key=value"]),
-    ([*BOTH, "wiht", "seed=3"], ["'wiht'", "with key=value"]),
-    ([*BOTH, "with", "seed"], ["'seed'", "with seed=3"]),
-    ([*BOTH, "with", "seed", "=", "3"], ["'seed'"]), ([*BOTH, "with", "=3"], ["'=3'"]),
-    ([*BOTH, "with", ""], ["''"]), ([*BOTH, "with", "with"], ["'with'"]),
-    ([*BOTH, "with", "seed=3", "seed=4"], ["seed is given twice: 3 and 4"]),
-    ([*BOTH, "--config=qmix"], ["--config is given twice: mmsa and qmix"]),
-    (["--env-config=lbf"], ["--config is missing", "mmsa, mmsa_paper, qmix"]),
-    (["--config=mmsa"], ["--env-config is missing", "lbf, matrix_game"]),
-    ([], ["--config is missing"]),
-    (["--config=", "--env-config=lbf"], ["--config needs a name", "mmsa, mmsa_paper, qmix"]),
-    (["--config", "--env-config=lbf"], ["--config needs a name"]),
-    (["--config=mmsa", "--env-config", "with", "seed=3"], ["--env-config needs a name"]),
-    (["--config=mmsa", "--env-config"], ["--env-config needs a name"]),
-    ([*BOTH, "--confg=qmix"], ["unknown flag '--confg'", "--config"]),
-    ([*BOTH, "with", "--seed=3"], ["unknown flag '--seed'", "with key=value"]),
-    ([*BOTH, "-x\n"], ["unknown flag"]),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([*BOTH, "seed=3"], ["'seed=3'", "with key=value", "python src/main.py"]),
+        (["seed=3", *BOTH, "with"], ["'seed=3'", "with key=value"]),
+        ([*BOTH, "wiht", "seed=3"], ["'wiht'", "with key=value"]),
+        ([*BOTH, "with", "seed"], ["'seed'", "with seed=3"]),
+        ([*BOTH, "with", "seed", "=", "3"], ["'seed'"]),
+        ([*BOTH, "with", "=3"], ["'=3'"]),
+        ([*BOTH, "with", ""], ["''"]),
+        ([*BOTH, "with", "with"], ["'with'"]),
+        ([*BOTH, "with", "seed=3", "seed=4"], ["seed is given twice: 3 and 4"]),
+        ([*BOTH, "--config=qmix"], ["--config is given twice: mmsa and qmix"]),
+        (["--env-config=lbf"], ["--config is missing", "mmsa, mmsa_paper, qmix"]),
+        (["--config=mmsa"], ["--env-config is missing", "lbf, matrix_game"]),
+        ([], ["--config is missing"]),
+        (["--config=", "--env-config=lbf"], ["--config needs a name", "mmsa, mmsa_paper, qmix"]),
+        (["--config", "--env-config=lbf"], ["--config needs a name"]),
+        (["--config=mmsa", "--env-config", "with", "seed=3"], ["--env-config needs a name"]),
+        (["--config=mmsa", "--env-config"], ["--env-config needs a name"]),
+        ([*BOTH, "--confg=qmix"], ["unknown flag '--confg'", "--config"]),
+        ([*BOTH, "with", "--seed=3"], ["unknown flag '--seed'", "with key=value"]),
+        ([*BOTH, "-x\n"], ["unknown flag"]),
+    ],
+)
 def test_a_wrong_form_is_answered_with_what_is_wrong_and_the_right_form(tree, argv, words):
     message = refused(argv, tree)
     assert all(word in message for word in words), message
@@ -81,8 +90,27 @@ def test_missing_folder_of_configs_is_named(tmp_path):
     assert "none found in" in refused([], tmp_path / "nowhere")
 
 
-KEYS = ["gamma", "gama", "t_max", "env_args.key", "env_args.kay", "env_args", "key", "env", "name",
-        "wm_horizon", "lr", "horizon", "runner", "label", "evaluate", "gamma.x", ".", "env_args.", ""]
+KEYS = [
+    "gamma",
+    "gama",
+    "t_max",
+    "env_args.key",
+    "env_args.kay",
+    "env_args",
+    "key",
+    "env",
+    "name",
+    "wm_horizon",
+    "lr",
+    "horizon",
+    "runner",
+    "label",
+    "evaluate",
+    "gamma.x",
+    ".",
+    "env_args.",
+    "",
+]
 VALUES = ["1", "0.5", "nan", "inf", "-inf", "1e999", "null", "None", "true", "vector", "", "a=b", "9" * 400]
 NAMES = ["mmsa", "mmsa_paper", "qmix", "lbf", "matrix_game", "lbff", "../algs/qmix", ".", "", "a\0", "*"]
 names = st.sampled_from(NAMES)
@@ -91,7 +119,9 @@ bare = st.sampled_from(["--config", "--env-config", "--confg", "-", "with"])
 flags = st.builds(lambda flag, name: f"{flag}={name}", bare, names)
 assignments = st.builds(
     lambda key, sign, value: key + sign + value,
-    st.sampled_from(KEYS) | noise, st.sampled_from(["=", "==", "", " = "]), st.sampled_from(VALUES) | noise,
+    st.sampled_from(KEYS) | noise,
+    st.sampled_from(["=", "==", "", " = "]),
+    st.sampled_from(VALUES) | noise,
 )
 wild = st.lists(st.one_of(bare, flags, names, assignments, noise), max_size=7)
 near = st.lists(assignments, max_size=3).map(lambda words: [*BOTH, "with", *words])

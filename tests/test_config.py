@@ -100,44 +100,100 @@ def test_values_from_files_have_the_declared_type(tree):
     assert resolved["clip"] == float("inf") and type(resolved["offset"]) is float
 
 
-@pytest.mark.parametrize(("key", "text", "value"), [
-    ("lr", "1e-3", 1e-3), ("lr", ".5", 0.5), ("lr", "1", 1.0), ("gamma", "0", 0.0),
-    ("offset", "-1_0.5", -10.5),
-    ("t_max", "2e6", 2_000_000), ("t_max", "2_000_000", 2_000_000), ("t_max", "3.0", 3),
-    ("t_max", "+7", 7),     ("clip", "inf", float("inf")), ("clip", ".inf", float("inf")),
-    ("evaluate", "true", True), ("evaluate", "FALSE", False), ("evaluate", "True", True),
-    ("path", "null", None), ("path", "None", None), ("path", "a=b", "a=b"), ("path", "none", "none"),
-    ("label", "x y", "x y"), ("label", "3", "3"), ("norm", "none", "none"), ("norm", "null", None),
-    ("runner", "episode", "episode"), ("horizon", "None", None), ("horizon", " 4 ", 4),
-])
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("lr", "1e-3", 1e-3),
+        ("lr", ".5", 0.5),
+        ("lr", "1", 1.0),
+        ("gamma", "0", 0.0),
+        ("offset", "-1_0.5", -10.5),
+        ("t_max", "2e6", 2_000_000),
+        ("t_max", "2_000_000", 2_000_000),
+        ("t_max", "3.0", 3),
+        ("t_max", "+7", 7),
+        ("clip", "inf", float("inf")),
+        ("clip", ".inf", float("inf")),
+        ("evaluate", "true", True),
+        ("evaluate", "FALSE", False),
+        ("evaluate", "True", True),
+        ("path", "null", None),
+        ("path", "None", None),
+        ("path", "a=b", "a=b"),
+        ("path", "none", "none"),
+        ("label", "x y", "x y"),
+        ("label", "3", "3"),
+        ("norm", "none", "none"),
+        ("norm", "null", None),
+        ("runner", "episode", "episode"),
+        ("horizon", "None", None),
+        ("horizon", " 4 ", 4),
+    ],
+)
 def test_text_is_read_by_the_declared_kind(tree, key, text, value):
     read = resolve("qmix", "lbf", {key: text}, tree)[key]
     assert read == value and type(read) is type(value)
 
 
-@pytest.mark.parametrize(("key", "text"), [
-    ("gamma", "1.5"), ("gamma", "-0.1"), ("gamma", "nan"), ("gamma", "x"), ("gamma", "null"),
-    ("gamma", "0x1"),
-    ("lr", "0"), ("lr", "1e-999"), ("t_max", "0"), ("t_max", "1.5"), ("t_max", "inf"), ("t_max", "true"),
-    ("t_max", "9" * 5000), ("t_max", "1e999999999"), ("t_max", "٣"), ("t_max", "1__0"), ("horizon", "10"),
-    ("offset", "inf"), ("offset", "-inf"), ("offset", "nan"), ("offset", "1e999"), ("clip", "1e999"),
-    ("clip", "nan"), ("evaluate", "0"), ("evaluate", "1"), ("evaluate", "yes"), ("evaluate", "null"),
-    ("runner", "Episode"), ("runner", "null"), ("label", "null"), ("label", ""), ("label", " "), ("path", ""),
-    ("label", "a\0b"), ("label", "a\nb"), ("label", "a\u2028b"), ("label", "\udc80"), ("t_max", "1\n2"),
-])
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("gamma", "1.5"),
+        ("gamma", "-0.1"),
+        ("gamma", "nan"),
+        ("gamma", "x"),
+        ("gamma", "null"),
+        ("gamma", "0x1"),
+        ("lr", "0"),
+        ("lr", "1e-999"),
+        ("t_max", "0"),
+        ("t_max", "1.5"),
+        ("t_max", "inf"),
+        ("t_max", "true"),
+        ("t_max", "9" * 5000),
+        ("t_max", "1e999999999"),
+        ("t_max", "٣"),
+        ("t_max", "1__0"),
+        ("horizon", "10"),
+        ("offset", "inf"),
+        ("offset", "-inf"),
+        ("offset", "nan"),
+        ("offset", "1e999"),
+        ("clip", "1e999"),
+        ("clip", "nan"),
+        ("evaluate", "0"),
+        ("evaluate", "1"),
+        ("evaluate", "yes"),
+        ("evaluate", "null"),
+        ("runner", "Episode"),
+        ("runner", "null"),
+        ("label", "null"),
+        ("label", ""),
+        ("label", " "),
+        ("path", ""),
+        ("label", "a\0b"),
+        ("label", "a\nb"),
+        ("label", "a\u2028b"),
+        ("label", "\udc80"),
+        ("t_max", "1\n2"),
+    ],
+)
 def test_refused_values_are_named_in_one_line_with_the_place_of_the_declaration(tree, key, text):
     message = refused(tree, **{key: text})
     assert message.startswith(f"{key}=") and re.search(r"must be .* \(config/default\.yaml:\d+\)$", message)
 
 
-@pytest.mark.parametrize(("key", "text", "message"), [
-    ("gamma", "1.5", "gamma=1.5: must be a float in [0, 1] (config/default.yaml:2)"),
-    ("horizon", "x", "horizon=x: must be an int in [0, 9] or null (config/default.yaml:6)"),
-    ("runner", "x", "runner=x: must be one of episode, parallel, vector (config/default.yaml:11)"),
-    ("evaluate", "", "evaluate=: empty value, must be true or false (config/default.yaml:14)"),
-    ("t_max", "1e30", "t_max=1e30: beyond 2**53, must be an int in [1, inf) (config/default.yaml:5)"),
-    ("env_args.sight", "0", "env_args.sight=0: must be an int in [1, inf) (config/envs/lbf.yaml:5)"),
-])
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("gamma", "1.5", "gamma=1.5: must be a float in [0, 1] (config/default.yaml:2)"),
+        ("horizon", "x", "horizon=x: must be an int in [0, 9] or null (config/default.yaml:6)"),
+        ("runner", "x", "runner=x: must be one of episode, parallel, vector (config/default.yaml:11)"),
+        ("evaluate", "", "evaluate=: empty value, must be true or false (config/default.yaml:14)"),
+        ("t_max", "1e30", "t_max=1e30: beyond 2**53, must be an int in [1, inf) (config/default.yaml:5)"),
+        ("env_args.sight", "0", "env_args.sight=0: must be an int in [1, inf) (config/envs/lbf.yaml:5)"),
+    ],
+)
 def test_message_says_value_allowed_values_and_place(tree, key, text, message):
     assert refused(tree, **{key: text}) == message
 
@@ -154,14 +210,21 @@ def test_python_values_are_read_back_unchanged_or_refused(tree, key, raw):
         assert read == raw
 
 
-@pytest.mark.parametrize(("key", "hint"), [
-    ("gama", "did you mean gamma?"), ("GAMMA", "did you mean gamma?"),
-    ("env_args.kay", "did you mean env_args.key"), ("key", "did you mean env_args.key?"),
-    ("envargs.key", "did you mean env_args.key?"), ("gamma.x", "did you mean gamma?"),
-    ("zzzz", "did you mean "), ("a\nb", "did you mean "),
-    ("wm_horizon", "only known with --config=mmsa or --config=mmsa_paper"),
-    ("env_args.size", "only known with --env-config=matrix_game"),
-])
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("gama", "did you mean gamma?"),
+        ("GAMMA", "did you mean gamma?"),
+        ("env_args.kay", "did you mean env_args.key"),
+        ("key", "did you mean env_args.key?"),
+        ("envargs.key", "did you mean env_args.key?"),
+        ("gamma.x", "did you mean gamma?"),
+        ("zzzz", "did you mean "),
+        ("a\nb", "did you mean "),
+        ("wm_horizon", "only known with --config=mmsa or --config=mmsa_paper"),
+        ("env_args.size", "only known with --env-config=matrix_game"),
+    ],
+)
 def test_unknown_setting_is_answered_with_the_nearest_or_with_who_has_it(tree, key, hint):
     message = refused(tree, **{key: "1"})
     assert message.startswith("unknown setting '") and "--config=qmix --env-config=lbf" in message

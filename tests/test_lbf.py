@@ -238,9 +238,7 @@ def test_every_accepted_key_can_be_played(data):
     foods = data.draw(st.integers(1, (width - 2) * (height - 2)))
     sight, coop = data.draw(st.sampled_from(["", "-2s"])), data.draw(st.sampled_from(["", "-coop"]))
     version = data.draw(st.sampled_from([2, 3]))
-    env = make(
-        f"Foraging{sight}-{width}x{height}-{players}p-{foods}f{coop}-v{version}", valid_actions_only=True
-    )
+    env = make(f"Foraging{sight}-{width}x{height}-{players}p-{foods}f{coop}-v{version}", valid_actions_only=True)
     env.reset(data.draw(st.integers(0, 2**63)))
     assert all(player.position is not None for player in env._game.players)
     reward, *_ = env.step(env.get_avail_actions().argmax(axis=1))

@@ -113,15 +113,6 @@ def test_mixing_starts_at_the_initial_value_and_about_as_steep_as_a_sum(name):
     assert 0.3 < slope.mean() < 3
 
 
-def test_the_rollout_mixer_starts_as_one_of_the_state_alone():
-    mixer, qs, states, rollout = untrained("rollout_qmix")
-    assert th.equal(mixer(qs, states, rollout), mixer(qs, states, 0 * rollout))
-    layers = [m for m in mixer.mixing.modules() if getattr(m, "in_features", 0) == 2 * S]
-    assert len(layers) == 4
-    for layer in layers:
-        assert 0.9 < layer.weight[:, :S].abs().max() * S**0.5 <= 1
-
-
 def untrained(name):
     """Return a fresh mixer of the shipped size, agents' values, states as large as a grid's cells, and a rollout."""
     args = make_args("mmsa", small=False)

@@ -16,34 +16,28 @@ class MonotonicMixing(nn.Module):
     start Q_tot is off by several times the largest return. Where episodes end by time limit, and so bootstrap,
     nothing but the discount takes that offset away again, over hundreds of target updates. b_1 starts as usual: what
     is left of it in Q_tot differs from state to state, and agents that start with b_1 = 0 explore less (docs/mmsa.md).
-
-    Only the first S entries of the condition count at the start, the state's: what a method adds behind them begins
-    without weight. So every mixer of this kind starts as QMIX's, whatever else it sees.
     """
 
     def __init__(
         self,
         n_agents: int,
-        state_size: int,
+        condition_size: int,
         embed_dim: int,
         hypernet_embed: int,
         initial_value: float,
-        extra_size: int = 0,
     ) -> None:
         super().__init__()
         self.n_agents, self.embed_dim = n_agents, embed_dim
 
         def hypernet(out_size: int) -> nn.Sequential:
             return nn.Sequential(
-                _condition_layer(state_size, extra_size, hypernet_embed), nn.ReLU(), nn.Linear(hypernet_embed, out_size)
+                nn.Linear(condition_size, hypernet_embed), nn.ReLU(), nn.Linear(hypernet_embed, out_size)
             )
 
         self.hyper_w_1 = hypernet(n_agents * embed_dim)
         self.hyper_w_2 = hypernet(embed_dim)
-        self.hyper_b_1 = _condition_layer(state_size, extra_size, embed_dim)
-        self.value = nn.Sequential(
-            _condition_layer(state_size, extra_size, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1)
-        )
+        self.hyper_b_1 = nn.Linear(condition_size, embed_dim)
+        self.value = nn.Sequential(nn.Linear(condition_size, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
         with th.no_grad():
             for parameter in self.hyper_w_2[-1].parameters():
                 parameter.mul_(INITIAL_GAIN)
@@ -56,12 +50,3 @@ class MonotonicMixing(nn.Module):
         hidden = functional.elu((agent_qs.unsqueeze(-2) @ w_1).squeeze(-2) + self.hyper_b_1(condition))
         w_2 = self.hyper_w_2(condition).abs()
         return (hidden * w_2).sum(dim=-1) + self.value(condition).squeeze(-1)
-
-
-def _condition_layer(state_size: int, extra_size: int, out_size: int) -> nn.Linear:
-    """Return a linear layer on ``[s, extra]`` that starts as a linear layer on s alone."""
-    layer = nn.Linear(state_size + extra_size, out_size)
-    with th.no_grad():
-        layer.weight[:, :state_size] *= (1 + extra_size / state_size) ** 0.5
-        layer.weight[:, state_size:] = 0.0
-    return layer

@@ -52,9 +52,9 @@ class RolloutQMixer(nn.Module):
             if args.use_world_model
             else None
         )
-        extra_size = S if args.use_world_model else 0
+        condition_size = 2 * S if args.use_world_model else S
         self.mixing = MonotonicMixing(
-            args.n_agents, S, args.mixing_embed_dim, args.hypernet_embed, args.initial_value, extra_size
+            args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
         )
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
