@@ -168,15 +168,23 @@ def differing(runs: Sequence[ArchivedRun]) -> list[str]:
     return sorted(key for key in keys if len({json.dumps(run.config.get(key)) for run in runs}) > 1)
 
 
-def table(runs: Iterable[ArchivedRun]) -> str:
-    """Return a Markdown table with one row per run."""
-    lines = [
-        "| task | algorithm | seed | steps | minutes | final test return | mean of last three |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def near(series: Series, step: int) -> str:
+    """Return the mean of the three values nearest to a step, or a dash where the series ends before it."""
+    if series.steps[-1] < step:
+        return "–"
+    nearest_three = np.argsort(np.abs(series.steps - step), kind="stable")[:3]
+    return f"{series.values[nearest_three].mean():.3f}"
+
+
+def table(runs: Iterable[ArchivedRun], at: Sequence[int] = ()) -> str:
+    """Return a Markdown table with one row per run; `at` adds a column per step, see `near`."""
+    columns = ["task", "algorithm", "seed", "steps", "minutes", *(f"near {step}" for step in at)]
+    columns += ["final test return", "mean of last three"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for run in runs:
         steps, values = run.series(TEST_RETURN)
         cells = (run.task, run.algorithm, run.config["seed"], steps[-1], f"{run.minutes():.1f}",
+                 *(near(Series(steps, values), step) for step in at),
                  f"{values[-1]:.3f}", f"{values[-3:].mean():.3f}")  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
@@ -193,6 +201,8 @@ def _parse(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--metric", default=TEST_RETURN, help=f"what to draw (default: {TEST_RETURN})")
     parser.add_argument("--out", type=Path, default=Path("curve.png"), help="the picture (default: curve.png)")
     parser.add_argument("--table", action="store_true", help="also print a Markdown table of the runs")
+    parser.add_argument("--at", type=int, nargs="+", default=[], metavar="STEPS",
+                        help="with --table: also the mean of the three evaluations nearest to these steps")  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -202,7 +212,7 @@ def main(argv: Sequence[str]) -> int:
         args = _parse(argv)
         runs = find_runs(args.folders)
         draw(runs, args.metric, args.out)
-        text = table(runs) if args.table else ""
+        text = table(runs, args.at) if args.table else ""
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
