@@ -125,6 +125,9 @@ def _device(setting: str) -> str:
 def _resume(run: Run, path: Path) -> None:
     """Take up weights, targets, optimiser and counters. Replay starts empty."""
     tensors, numbers = load_checkpoint(path)
+    expected = _numbers(run)
+    if numbers.keys() != expected.keys() or not isinstance(numbers["learner"], dict):
+        raise UserError(f"the checkpoint {path} does not hold what this version saves; take another one")
     for what, ours in (("algorithm", run.args.name), ("task", run.task)):
         if numbers[what] != ours:
             raise UserError(f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}")
@@ -141,7 +144,12 @@ def _resume(run: Run, path: Path) -> None:
 
 def save(run: Run, folder: Path) -> Path:
     """Write a checkpoint from which evaluation repeats and training goes on, and return where."""
-    numbers = {
+    return save_checkpoint(folder / "checkpoints", run.t_env, run.learner.state_tensors(), _numbers(run))
+
+
+def _numbers(run: Run) -> dict[str, Any]:
+    """Return what a checkpoint says besides tensors."""
+    return {
         "algorithm": run.args.name,
         "task": run.task,
         "seed": run.args.seed,
@@ -149,7 +157,6 @@ def save(run: Run, folder: Path) -> Path:
         "episode": run.episode,
         "learner": run.learner.state_numbers(),
     }
-    return save_checkpoint(folder / "checkpoints", run.t_env, run.learner.state_tensors(), numbers)
 
 
 class Every:

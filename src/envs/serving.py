@@ -64,8 +64,8 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
                 pipe.send(("ok", view_of(env)))
             else:
                 pipe.send(("ok", outcome_of(env, argument)))
-    except (EOFError, BrokenPipeError):
-        return
+    except (EOFError, ConnectionError):
+        return  # the parent is gone
     except Exception:  # noqa: BLE001  the parent raises it again, with this traceback
         pipe.send(("error", traceback.format_exc()))
     finally:

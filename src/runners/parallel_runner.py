@@ -42,20 +42,26 @@ class ParallelRunner(BaseRunner):
     def _receive(self, slot: int) -> Any:
         try:
             status, value = self.pipes[slot].recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise RuntimeError(f"environment worker {slot} died") from None
         if status == "error":
             raise RuntimeError(f"environment worker {slot} failed:\n{value}")
         return value
 
+    def _send(self, slot: int, command: str, argument: Any) -> None:
+        try:
+            self.pipes[slot].send((command, argument))
+        except ConnectionError:
+            raise RuntimeError(f"environment worker {slot} died") from None
+
     def _reset(self, seeds: Sequence[int]) -> list[View]:
         for slot, seed in enumerate(seeds):
-            self.pipes[slot].send(("reset", seed))
+            self._send(slot, "reset", seed)
         return [self._receive(slot) for slot in range(len(seeds))]
 
     def _step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome]:
         for slot, action in zip(slots, actions, strict=True):
-            self.pipes[slot].send(("step", action))
+            self._send(slot, "step", action)
         return [self._receive(slot) for slot in slots]
 
     def close(self) -> None:
@@ -63,7 +69,7 @@ class ParallelRunner(BaseRunner):
         for pipe in self.pipes:
             try:
                 pipe.send(("close", None))
-            except (BrokenPipeError, OSError):
+            except ConnectionError:
                 continue  # that worker is gone already
         for worker in self.workers:
             worker.join(JOIN_SECONDS)

@@ -45,7 +45,10 @@ def find_checkpoint(path: str) -> Path:
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors (on the CPU) and numbers of a checkpoint; raise `UserError` when it cannot be read."""
     try:
-        return load_file(path / TENSORS), json.loads((path / NUMBERS).read_text())
+        tensors, numbers = load_file(path / TENSORS), json.loads((path / NUMBERS).read_text())
     except (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as why:
         reason = str(why).splitlines()[0]
         raise UserError(f"the checkpoint {path} cannot be read ({reason}); take another one") from why
+    if not isinstance(numbers, dict):
+        raise UserError(f"the checkpoint {path} cannot be read ({NUMBERS} holds no names); take another one")
+    return tensors, numbers

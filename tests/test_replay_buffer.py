@@ -1,0 +1,138 @@
+"""Replay: which episodes are kept, and which are drawn."""
+
+import numpy as np
+import pytest
+import torch as th
+
+from components.episode_batch import EpisodeBatch, episode_scheme
+from components.replay_buffer import ReplayBuffer
+
+GROUPS = {"agents": 2}
+T = 6
+SCHEME = episode_scheme(obs_size=3, state_size=4, n_actions=5, obs_dtype=th.int8, state_dtype=th.float32)
+
+
+def episodes(*numbers, lengths=None):
+    """Episodes of T-1 actions (or `lengths`), every byte of their rows random; their number is the first reward."""
+    batch = EpisodeBatch(SCHEME, GROUPS, len(numbers), T)
+    for row, number in enumerate(numbers):
+        n_rows = (lengths[row] if lengths else T - 1) + 1
+        noise = np.random.default_rng(number).integers(256, size=(n_rows, batch.record))
+        batch.storage[row, :n_rows] = th.from_numpy(noise).to(th.uint8)
+        batch.update({"avail_actions": True, "terminated": False, "filled": False}, bs=row)
+        batch.update({"filled": True}, bs=row, ts=slice(n_rows))
+        batch.update({"reward": float(number)}, bs=row, ts=0)
+    return batch
+
+
+def buffer(size=5, seed=0):
+    return ReplayBuffer(SCHEME, GROUPS, size, T, seed)
+
+
+def numbers_in(batch):
+    return batch.array("reward")[:, 0, 0].astype(int).tolist()
+
+
+def held(replay):
+    return numbers_in(replay)[: replay.episodes_in_buffer]
+
+
+def test_the_oldest_episodes_make_room():
+    replay = buffer(5)
+    replay.insert_episode_batch(episodes(1, 2, 3))
+    assert held(replay) == [1, 2, 3]
+    replay.insert_episode_batch(episodes(4, 5, 6))
+    assert sorted(held(replay)) == [2, 3, 4, 5, 6]
+    replay.insert_episode_batch(episodes(7, 8, 9))
+    assert sorted(held(replay)) == [5, 6, 7, 8, 9]
+    replay.insert_episode_batch(episodes(10, 11, 12, 13, 14))
+    assert sorted(held(replay)) == [10, 11, 12, 13, 14]
+
+
+def test_it_can_sample_as_many_episodes_as_it_holds():
+    replay = buffer(5)
+    assert not replay.can_sample(1)
+    replay.insert_episode_batch(episodes(1, 2))
+    assert replay.can_sample(2) and not replay.can_sample(3)
+    replay.insert_episode_batch(episodes(3, 4, 5))
+    replay.insert_episode_batch(episodes(6, 7))
+    assert replay.can_sample(5) and not replay.can_sample(6)
+
+
+def test_a_sample_holds_different_episodes_and_none_of_the_empty_places():
+    replay = buffer(50)
+    replay.insert_episode_batch(episodes(*range(1, 13)))
+    for _ in range(30):
+        drawn = numbers_in(replay.sample(8))
+        assert len(set(drawn)) == 8 and set(drawn) <= set(range(1, 13))
+    assert sorted(numbers_in(replay.sample(12))) == list(range(1, 13))
+
+
+def test_a_sample_is_bit_for_bit_what_was_inserted():
+    inserted = {number: episodes(number) for number in range(1, 8)}
+    replay = buffer(5)
+    for one in inserted.values():
+        replay.insert_episode_batch(one)
+    sample = replay.sample(5)
+    for row, number in enumerate(numbers_in(sample)):
+        assert th.equal(sample.storage[row], inserted[number].storage[0])
+
+
+@pytest.mark.parametrize("lengths, rows", [((2, 4, 1), 5), ((1, 1, 1), 2), ((5, 1, 1), 6)])
+def test_a_sample_is_cut_to_its_longest_episode(lengths, rows):
+    replay = buffer(5)
+    replay.insert_episode_batch(episodes(1, 2, 3, lengths=lengths))
+    sample = replay.sample(3)
+    assert sample.max_seq_length == sample.max_t_filled() == rows
+    assert sorted(sample.array("filled").sum(axis=(1, 2))) == sorted(length + 1 for length in lengths)
+
+
+def test_longer_episodes_that_are_not_drawn_do_not_lengthen_a_sample():
+    replay = buffer(5)
+    replay.insert_episode_batch(episodes(1, 2, 3, 4, 5, lengths=(1, 2, 3, 4, 5)))
+    samples = [replay.sample(1) for _ in range(40)]
+    assert [sample.max_seq_length for sample in samples] == [numbers_in(sample)[0] + 1 for sample in samples]
+    assert len({sample.max_seq_length for sample in samples}) == 5
+
+
+def test_nothing_is_left_of_a_longer_episode_in_the_same_place():
+    replay = buffer(2)
+    replay.insert_episode_batch(episodes(1, 2))
+    replay.insert_episode_batch(episodes(3, 4, lengths=(1, 2)))
+    assert replay.sample(2).max_seq_length == 3
+    assert replay.array("filled")[:, :, 0].sum(axis=1).tolist() == [2, 3]
+
+
+def test_the_same_seed_draws_the_same_samples():
+    def samples(seed):
+        replay = buffer(20, seed)
+        replay.insert_episode_batch(episodes(*range(20)))
+        return [numbers_in(replay.sample(6)) for _ in range(5)]
+
+    assert samples(3) == samples(3)
+    assert samples(3) != samples(4)
+
+
+def test_every_episode_is_drawn_equally_often():
+    replay = buffer(10)
+    replay.insert_episode_batch(episodes(*range(10)))
+    replay.insert_episode_batch(episodes(*range(10, 14)))
+    rounds, size = 2000, 3
+    counts = np.bincount([n for _ in range(rounds) for n in numbers_in(replay.sample(size))], minlength=14)
+    assert counts[:4].sum() == 0
+    expected = rounds * size / 10
+    chi_square = ((counts[4:] - expected) ** 2 / expected).sum()
+    assert chi_square < 27.9  # 9 degrees of freedom: exceeded by chance once in 1000
+
+
+def test_a_sample_is_a_copy():
+    replay = buffer(3)
+    replay.insert_episode_batch(episodes(1, 2, 3))
+    kept = replay.storage.clone()
+    replay.sample(3).storage.zero_()
+    assert th.equal(replay.storage, kept)
+
+
+def test_batches_of_another_length_are_refused():
+    with pytest.raises(AssertionError):
+        buffer().insert_episode_batch(EpisodeBatch(SCHEME, GROUPS, 1, T - 1))

@@ -1,0 +1,154 @@
+"""All runners play the same episodes, and what the rows of an episode hold."""
+
+import counting_env
+import numpy as np
+import pytest
+import torch as th
+
+from controllers import REGISTRY as CONTROLLERS
+from envs import make_env_from_path
+from runners import REGISTRY as RUNNERS
+from utils.config import Args
+from utils.seeding import Stream, episode_streams
+from utils.timing import PhaseClock
+
+N, A, LIMIT = 3, 5, 6
+ENV_ARGS = {"n_agents": N, "n_actions": A, "episode_limit": LIMIT}
+MAC_ARGS = Args(
+    agent="rnn", rnn_hidden_dim=8, n_actions=A, obs_last_action=True, obs_agent_id=True,
+    epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10,
+)  # fmt: skip
+EPSILON = 0.3
+
+
+def make_runner(kind, batch_size, env_args=ENV_ARGS):
+    return RUNNERS[kind](counting_env.PATH, env_args, batch_size, PhaseClock())
+
+
+@pytest.fixture
+def runner(request):
+    """A runner that is closed after the test: mark the test with its kind and size."""
+    made = make_runner(*request.param)
+    yield made
+    made.close()
+
+
+def make_mac(runner):
+    """A controller with fixed weights whose values hang on what it sees now and on what it has seen before."""
+    th.manual_seed(0)
+    mac = CONTROLLERS["basic_mac"](runner.scheme, runner.groups, MAC_ARGS)
+    with th.no_grad():
+        for weight in mac.agent.parameters():
+            weight.mul_(3)
+        mac.agent.encoder.fc1.weight[:, 0] *= 1e-6  # the episode's number, up to a million
+    mac.agent.eval()
+    return mac
+
+
+def streams(numbers):
+    return [episode_streams(7, Stream.TRAIN_EPISODE, number) for number in numbers]
+
+
+def play(runner, numbers, epsilon=EPSILON):
+    """Play the numbered episodes, as many at once as the runner can."""
+    mac = make_mac(runner)
+    blocks, results = [], []
+    for first in range(0, len(numbers), runner.batch_size):
+        batch, played = runner.run(mac, streams(numbers[first : first + runner.batch_size]), epsilon)
+        blocks.append(batch.storage)
+        results += played
+    return th.cat(blocks), results
+
+
+NUMBERS = list(range(11))
+
+
+@pytest.fixture(scope="module")
+def one_by_one():
+    """The episodes as the simplest runner plays them."""
+    runner = make_runner("episode", 1)
+    played = play(runner, NUMBERS)
+    runner.close()
+    return played
+
+
+@pytest.mark.parametrize(
+    "runner", [("vector", 1), ("vector", 3), ("vector", 8), ("parallel", 1), ("parallel", 3)], indirect=True, ids=str
+)
+def test_every_runner_plays_the_same_episodes(runner, one_by_one):
+    storage, results = play(runner, NUMBERS)
+    assert th.equal(storage, one_by_one[0])
+    assert results == one_by_one[1]
+
+
+def test_the_episodes_compared_are_all_different_and_end_in_both_ways(one_by_one):
+    storage, results = one_by_one
+    assert len({row.numpy().tobytes() for row in storage}) == len(NUMBERS)
+    assert len({result.seed for result in results}) == len(NUMBERS)
+    assert len({result.length for result in results}) > 2
+    assert {result.truncated for result in results} == {True, False}
+
+
+@pytest.mark.parametrize("runner", [("vector", 8)], indirect=True, ids=str)
+def test_an_episode_does_not_depend_on_its_slot_or_its_neighbours(runner, one_by_one):
+    order = [5, 0, 10, 3, 8]
+    storage, results = play(runner, order)
+    assert th.equal(storage, one_by_one[0][order])
+    assert results == [one_by_one[1][number] for number in order]
+
+
+@pytest.mark.parametrize("runner", [("vector", 8)], indirect=True, ids=str)
+def test_greedy_episodes_draw_nothing_and_differ_from_exploring_ones(runner):
+    mac, drawn = make_mac(runner), streams(NUMBERS[:8])
+    greedy, _ = runner.run(mac, drawn, 0.0)
+    untouched = streams(NUMBERS[:8])
+    assert [g.random() for _, g in drawn] == [g.random() for _, g in untouched]
+    exploring, _ = runner.run(mac, streams(NUMBERS[:8]), EPSILON)
+    assert not th.equal(greedy.storage, exploring.storage)
+
+
+@pytest.mark.parametrize("runner", [("vector", 8)], indirect=True, ids=str)
+def test_actions_follow_the_history_that_learning_unrolls(runner):
+    """The best available action of the whole episode's unrolled values is the one that was taken."""
+    mac = make_mac(runner)
+    batch, results = runner.run(mac, streams(NUMBERS[:8]), 0.0)
+    with th.no_grad():
+        q = mac.agent.q_from_hidden(mac.agent.encode(mac.build_inputs(batch)))
+    best = q.masked_fill(~batch["avail_actions"], -th.inf).argmax(-1)
+    for episode, result in enumerate(results):
+        taken = batch["actions"][episode, : result.length, :, 0]
+        assert th.equal(best[episode, : result.length], taken)
+
+
+@pytest.mark.parametrize("runner", [("vector", 11)], indirect=True, ids=str)
+def test_row_t_holds_the_view_before_action_t_and_what_the_action_led_to(runner):
+    batch, results = runner.run(make_mac(runner), streams(NUMBERS), EPSILON)
+    env = make_env_from_path(counting_env.PATH, ENV_ARGS)
+    ends = set()
+    for episode, result in enumerate(results):
+        row = {name: batch.array(name)[episode] for name in batch.fields}
+        env.reset(result.seed)
+        total, over, t = 0.0, False, 0
+        while not over:
+            assert np.array_equal(row["obs"][t], env.get_obs())
+            assert np.array_equal(row["state"][t], env.get_state())
+            assert np.array_equal(row["avail_actions"][t], env.get_avail_actions())
+            reward, terminated, truncated, info = env.step(row["actions"][t, :, 0].astype(int))
+            assert row["reward"][t, 0] == np.float32(reward)
+            assert row["terminated"][t, 0] == terminated
+            total, over, t = total + reward, terminated or truncated, t + 1
+        ends.add("terminated" if terminated else "truncated")
+        assert np.array_equal(row["obs"][t], env.get_obs())
+        assert np.array_equal(row["state"][t], env.get_state())
+        assert np.array_equal(row["avail_actions"][t], env.get_avail_actions())
+        assert not row["actions"][t].any() and not row["reward"][t].any() and not row["terminated"][t].any()
+        assert row["filled"][:, 0].tolist() == [True] * (t + 1) + [False] * (LIMIT - t)
+        assert not batch.storage[episode, t + 1 :].any()
+        assert (result.length, result.episode_return, result.truncated) == (t, total, truncated)
+        assert result.info == info == {"counted": float(t)}
+    assert ends == {"terminated", "truncated"}
+
+
+def test_the_episode_runner_refuses_several_environments():
+    with pytest.raises(ValueError, match="batch_size_run=3"):
+        make_runner("episode", 3)

@@ -1,0 +1,40 @@
+"""Whole runs with tiny settings, and what is read back from their archives."""
+
+import csv
+import json
+from pathlib import Path
+
+import main
+
+MAIN = Path(main.__file__)
+TINY = {
+    "seed": "1", "t_max": "200", "batch_size": "8", "batch_size_run": "4", "buffer_size": "32", "device": "cpu",
+    "test_interval": "60", "test_nepisode": "3", "log_interval": "50", "learner_log_interval": "50",
+    "target_update_interval": "16", "epsilon_anneal_time": "150", "save_model_interval": "80",
+}  # fmt: skip
+LBF = {"env_args.key": "Foraging-5x5-2p-1f-v3", "env_args.episode_limit": "10"}
+
+
+def settings_of(env, **settings):
+    return TINY | (LBF if env == "lbf" else {}) | settings
+
+
+def words(alg, env, settings):
+    return [f"--config={alg}", f"--env-config={env}", "with", *(f"{k}={v}" for k, v in settings.items())]
+
+
+def play(alg, env="matrix_game", results="results", **settings):
+    """Train (or evaluate) through the command line and return the run's folder."""
+    argv = words(alg, env, settings_of(env, local_results_path=str(results), **settings))
+    assert main.main(argv) == 0
+    (folder,) = [path.parent for path in Path(results).glob("sacred/*/*/*/config.json")]
+    return folder
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def csv_rows(folder):
+    with (folder / "eval_episodes.csv").open() as file:
+        return list(csv.DictReader(file))
