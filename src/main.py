@@ -12,6 +12,7 @@ from pathlib import Path
 from utils.command_line import parse_command_line
 from utils.config import resolve
 from utils.errors import UserError
+from utils.memory import keep_freed_memory
 
 CONFIG_DIR = Path(__file__).parent / "config"
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         from archive import record  # brings Torch and sacred, which take seconds
         from run import build
 
+        keep_freed_memory()
         run = build(settings)
         try:
             record(run, settings)

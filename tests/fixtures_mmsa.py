@@ -9,6 +9,7 @@ import numpy as np
 import torch as th
 
 from components.episode_batch import EpisodeBatch, episode_scheme
+from components.episode_rows import EpisodeRows
 from controllers import REGISTRY as CONTROLLERS
 from learners import REGISTRY as LEARNERS
 from utils.config import extended, resolve, to_args
@@ -106,7 +107,14 @@ def with_garbage(batch, seed=9):
 def losses_of(learner, batch, seed=3):
     """Return the losses as numbers, with the same draws for the same seed."""
     th.manual_seed(seed)
-    return {name: loss.item() for name, loss in learner.losses(batch)[0].items()}
+    return {name: loss.item() for name, loss in learner.losses(EpisodeRows(batch))[0].items()}
+
+
+def per_episode(batch, function):
+    """Return what a function makes of the batch's rows, by episode and step: (B, T+1, …)."""
+    rows = EpisodeRows(batch, packed=False)
+    B, steps = batch.batch_size, batch.max_seq_length
+    return function(rows).unflatten(0, (steps, B)).transpose(0, 1)
 
 
 def onehots(actions, n_actions):

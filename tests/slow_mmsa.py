@@ -11,6 +11,8 @@ from fixtures_mmsa import slow_lambda_return
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import mse_loss
 
+from components.episode_rows import EpisodeRows
+
 
 def slow_losses(learner, batch):
     """Return the losses by name."""
@@ -38,8 +40,9 @@ class SlowEpisode:
         fields = ("obs", "state", "avail_actions", "actions", "reward", "terminated")
         self.obs, self.state, self.avail, actions, reward, ends = (episode[name][0] for name in fields)
         self.actions, self.rewards, self.ended = actions[..., 0], reward[:-1, 0], bool(ends.any())
-        inputs = learner.mac.build_inputs(episode)
-        self.h, self.h_target = self.agent.encode(inputs)[0], learner.target_agent.encode(inputs)[0]
+        rows = EpisodeRows(episode)
+        inputs = learner.mac.build_inputs(rows)
+        self.h, self.h_target = (agent.encode(inputs, rows.sizes) for agent in (self.agent, learner.target_agent))
         self.model = getattr(learner, "world_model", None)
         if self.model is not None:
             online = self.args.wm_hidden == "online"
@@ -54,11 +57,10 @@ class SlowEpisode:
 
     def rollout(self, t):
         """Return ŝ_t … ŝ_{t+J}, each step by step."""
-        latents, hidden = [self.s[t]], self.model_h[t]
+        latents, q = [self.s[t]], self.dreamer.q_from_hidden(self.model_h[t], self.obs[t])
         for _ in range(self.args.rollout_horizon):
-            dreamt = self.best(self.dreamer.q_imagined(hidden), t)
-            latents.append(self.model.step(latents[-1], dreamt))
-            hidden = self.model.decode_hidden(latents[-1])
+            latents.append(self.model.step(latents[-1], self.best(q, t)))
+            q = self.dreamer.q_imagined(self.model.decode_hidden(latents[-1]))
         return th.stack(latents) if self.args.wm_td_grad else th.stack(latents).detach()
 
     def mixed(self, mixer, qs, t):

@@ -9,6 +9,8 @@ import pytest
 import torch as th
 from fixtures_mmsa import DECODED, drifted, make_batch, make_learner
 
+from components.episode_rows import EpisodeRows
+
 COLUMNS = "gru f g φ head imagined hypernets aggregate enc_q dec_q f_s g_s φ_s enc_p dec_p agent⁻ mixer⁻"
 MMSA = """
     loss_td   x  x  x  x  x     -          x         x           x     .      .   .   x    x     .       .      .
@@ -145,7 +147,7 @@ def test_each_loss_trains_what_it_should_and_nothing_else(case):
     learner = drifted(make_learner(config, **settings))
     for target in learner.targets.values():
         target.requires_grad_(True)
-    losses, _ = learner.losses(make_batch())
+    losses, _ = learner.losses(EpisodeRows(make_batch()))
     groups = modules_by_group(learner)
     found = {name: marks(loss, groups) for name, loss in losses.items()}
     assert found == read_table(pieces)

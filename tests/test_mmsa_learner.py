@@ -14,6 +14,7 @@ from fixtures_mmsa import (
 )
 from slow_mmsa import slow_losses
 
+from components.episode_rows import EpisodeRows
 from utils.config import declared_settings
 
 MEANS = {"wm_sample": False}
@@ -52,7 +53,7 @@ def assert_finite(figures):
 def test_every_loss_equals_its_slow_form_in_value_and_gradient(kind):
     config, settings = KINDS[kind]
     learner, batch = drifted(make_learner(config, **settings)), make_batch()
-    slow, (fast, _) = slow_losses(learner, batch), learner.losses(batch)
+    slow, (fast, _) = slow_losses(learner, batch), learner.losses(EpisodeRows(batch))
     th.testing.assert_close(fast, slow, rtol=1e-4, atol=0)
     for name in slow:
         grads = [
@@ -82,16 +83,16 @@ def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_
     model, taken = learner.world_model, []
     step = model.step
     monkeypatch.setattr(model, "step", lambda s, actions: taken.append(actions) or step(s, actions))
-    inputs = learner.mac.build_inputs(batch)
+    rows = EpisodeRows(batch)
+    inputs, avail = learner.mac.build_inputs(rows), rows["avail_actions"]
     actor = learner.target_agent if wm_hidden == "target" else learner.agent
-    h = actor.encode(inputs)
-    learner.losses(batch)
+    h = actor.encode(inputs, rows.sizes)
+    learner.losses(rows)
     assert len(taken) == learner.args.rollout_horizon == 3
-    rows = batch["filled"][..., 0]
     for actions in taken:
-        assert batch["avail_actions"].gather(-1, actions[..., None])[rows].all()
-    first = actor.q_from_hidden(h).masked_fill(~batch["avail_actions"], -1e9).argmax(dim=-1)
-    assert th.equal(taken[0][rows], first[rows])
+        assert avail.gather(-1, actions[..., None]).all()
+    first = actor.q_from_hidden(h).masked_fill(~avail, -1e9).argmax(dim=-1)
+    assert th.equal(taken[0], first)
 
 
 @pytest.mark.parametrize("config", ["mmsa", "mmsa_paper"])
@@ -127,7 +128,7 @@ def test_the_gradient_is_that_of_the_sum_of_all_losses_clipped_as_a_whole():
     learner, batch = make_learner("mmsa_paper", wm_sample=False, grad_norm_clip=0.5), make_batch()
     for module in learner.trained.values():
         module.train()
-    whole = th.autograd.grad(sum(learner.losses(batch)[0].values()), learner.parameters)
+    whole = th.autograd.grad(sum(learner.losses(EpisodeRows(batch))[0].values()), learner.parameters)
     norm = th.cat([g.flatten() for g in whole]).norm()
     assert norm > 0.5
     learner.train(batch, t_env=0, episode_num=0)
@@ -140,7 +141,7 @@ def test_networks_are_in_training_mode_for_an_update_only():
     learner, seen = make_learner("mmsa"), []
     losses = learner.losses
     everything = [*learner.trained.values(), *learner.targets.values()]
-    learner.losses = lambda batch: seen.append([m.training for m in everything]) or losses(batch)
+    learner.losses = lambda rows: seen.append([m.training for m in everything]) or losses(rows)
     assert not any(module.training for module in everything)
     learner.train(make_batch(), t_env=0, episode_num=0)
     assert seen == [[True] * len(learner.trained) + [False] * len(learner.targets)]

@@ -4,6 +4,7 @@ import counting_env
 import numpy as np
 import pytest
 import torch as th
+from fixtures_mmsa import per_episode
 
 from controllers import REGISTRY as CONTROLLERS
 from envs import make_env_from_path
@@ -113,7 +114,8 @@ def test_actions_follow_the_history_that_learning_unrolls(runner):
     mac = make_mac(runner)
     batch, results = runner.run(mac, streams(NUMBERS[:8]), 0.0)
     with th.no_grad():
-        q = mac.agent.q_from_hidden(mac.agent.encode(mac.build_inputs(batch)))
+        h = per_episode(batch, lambda rows: mac.agent.encode(mac.build_inputs(rows), rows.sizes))
+        q = mac.agent.q_from_hidden(h)
     best = q.masked_fill(~batch["avail_actions"], -th.inf).argmax(-1)
     for episode, result in enumerate(results):
         taken = batch["actions"][episode, : result.length, :, 0]

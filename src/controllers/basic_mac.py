@@ -2,7 +2,7 @@
 
 It holds no hidden state: acting and learning pass theirs in and get the next one back, so neither disturbs the other.
 
-Letters: B episodes, T steps, N agents, A actions, I agent input size, H hidden size; n episodes that are acting.
+Letters: B episodes, R rows, N agents, A actions, I agent input size, H hidden size; n episodes that are acting.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from components.action_selectors import select_epsilon_greedy
 from components.episode_batch import EpisodeBatch, Rows, Scheme
+from components.episode_rows import EpisodeRows
 from components.epsilon_schedules import DecayThenFlatSchedule
 from modules.agents import REGISTRY as AGENTS
 
@@ -30,6 +31,7 @@ class BasicMAC:
         )
         self.agent: nn.Module = AGENTS[args.agent](input_size, args)
         self.hidden_size: int = args.rnn_hidden_dim
+        self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
     @property
@@ -73,27 +75,27 @@ class BasicMAC:
 
     def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
         """Return Q (n, N, A) for the observations of one step, as an array, and the next hidden state."""
-        obs = th.as_tensor(batch.array("obs")[bs, t]).to(self.device).float()
-        last = None
-        if self.obs_last_action and t > 0:
-            taken = th.as_tensor(batch.array("actions")[bs, t - 1, :, 0]).to(self.device).long()
-            last = th.nn.functional.one_hot(taken, self.n_actions).float()
-        h = self.agent.encode(self._inputs(obs[:, None], None if last is None else last[:, None]), hidden)
-        return self.agent.q_from_hidden(h, obs[:, None])[:, 0].cpu().numpy(), h[:, 0]
-
-    def build_inputs(self, batch: EpisodeBatch) -> Tensor:
-        """Return what the agents read at every step of the episodes, (B, T, N, I): ``[o_t, a_{t-1}, i]``."""
-        last = None
-        if self.obs_last_action:
-            onehot = batch["actions_onehot"]
-            last = th.cat([th.zeros_like(onehot[:, :1]), onehot[:, :-1]], dim=1)
-        return self._inputs(batch["obs"], last)
-
-    def _inputs(self, obs: Tensor, last: Tensor | None) -> Tensor:
-        B, T, N, _ = obs.shape
+        obs = batch.array("obs")[bs, t]
         parts = [obs]
         if self.obs_last_action:
-            parts.append(obs.new_zeros(B, T, N, self.n_actions) if last is None else last)
+            taken = batch.array("actions")[bs, t - 1, :, 0] if t > 0 else np.full(obs.shape[:2], self.n_actions)
+            parts.append(self._onehots[taken])
         if self.obs_agent_id:
-            parts.append(th.eye(N, device=obs.device).expand(B, T, N, N))
+            parts.append(np.broadcast_to(np.eye(self.n_agents), (len(obs), self.n_agents, self.n_agents)))
+        inputs = th.from_numpy(np.concatenate(parts, axis=-1, dtype=np.float32)).to(self.device)
+        h = self.agent.encode(inputs, [len(obs)], hidden)
+        return self.agent.q_from_hidden(h, inputs[..., : obs.shape[-1]]).cpu().numpy(), h
+
+    def build_inputs(self, rows: EpisodeRows) -> Tensor:
+        """Return what the agents read at every row, (R, N, I): ``[o_t, a_{t-1}, i]``."""
+        obs = rows["obs"]
+        R, N, _ = obs.shape
+        parts = [obs]
+        if self.obs_last_action:
+            last = obs.new_zeros(R, N, self.n_actions)
+            taken = rows.take_pairs(rows.batch["actions"][:, :-1])
+            rows.then(last).scatter_(-1, taken, rows.pair_mask[:, None, None].expand(taken.shape))
+            parts.append(last)
+        if self.obs_agent_id:
+            parts.append(th.eye(N, device=obs.device).expand(R, N, N))
         return th.cat(parts, dim=-1)

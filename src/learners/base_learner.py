@@ -1,6 +1,6 @@
 """What every value learner does: one optimiser over named modules, target copies, logging, saving.
 
-Letters: B episodes, T transitions (a batch has T+1 rows), N agents, A actions, X = 1 with a mixer, N without.
+Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A actions.
 """
 
 from abc import ABC, abstractmethod
@@ -12,8 +12,9 @@ import torch as th
 from torch import Tensor, nn
 
 from components.episode_batch import EpisodeBatch, Scheme
+from components.episode_rows import EpisodeRows
 from learners.losses import masked_mean, td_loss
-from learners.targets import greedy_actions, td_lambda_targets
+from learners.targets import greedy_actions, pick, td_lambda_targets
 from modules.mixers import REGISTRY as MIXERS
 
 
@@ -53,14 +54,14 @@ class BaseLearner(ABC):
         self.last_log_t = -args.learner_log_interval - 1
 
     @abstractmethod
-    def losses(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under."""
 
     def train(self, batch: EpisodeBatch, t_env: int, episode_num: int) -> None:
         """Take one optimiser step on a batch on the learner's device, and move the targets when it is time."""
         for module in self.trained.values():
             module.train()
-        losses, metrics = self.losses(batch)
+        losses, metrics = self.losses(EpisodeRows(batch))
         self.optimiser.zero_grad(set_to_none=True)
         sum(losses.values()).backward()
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.args.grad_norm_clip)
@@ -82,31 +83,34 @@ class BaseLearner(ABC):
             target.load_state_dict(self.trained[name].state_dict())
 
     def td(
-        self, batch: EpisodeBatch, q: Tensor, target_h: Tensor, rollout: Tensor | None = None
+        self, rows: EpisodeRows, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return ``L_TD`` and what is logged with it.
 
         Args:
-            batch: episodes of T+1 rows.
-            q: (B, T+1, N, A), the online agents' values.
-            target_h: (B, T+1, N, H), the target agents' hidden states.
-            rollout: (B, T+1, J+1, D), imagined latents for the mixers; row t belongs to time t.
+            rows: the batch.
+            q: (R, N, A), the online agents' values.
+            target_q: (R, N, A), the target agents' values.
+            rollout: (R, J+1, D), imagined latents for the mixers.
         """
-        mask = transition_mask(batch)
-        actions, states = batch["actions"], batch["state"]
-        q_taken = q[:, :-1].gather(-1, actions[:, :-1]).squeeze(-1)
-        chosen = self._mix(self.mixer, q_taken, states[:, :-1], None if rollout is None else rollout[:, :-1])
+        batch, mask, states = rows.batch, rows.pair_mask, rows["state"]
+        q_taken = pick(rows.now(q), rows.take_pairs(batch["actions"][:, :-1]).squeeze(-1))
+        chosen = self._mix(self.mixer, q_taken, rows.now(states), None if rollout is None else rows.now(rollout))
         with th.no_grad():
-            target_q = self._target_values(batch, q, target_h)[:, 1:]
-            next_rollout = None if rollout is None else rollout[:, 1:].detach()
-            next_values = self._mix(self.target_mixer, target_q, states[:, 1:], next_rollout)
-            targets = td_lambda_targets(
-                batch["reward"][:, :-1],
-                batch["terminated"][:, :-1].float(),
-                mask.unsqueeze(-1),
-                next_values,
-                self.args.gamma,
-                self.args.td_lambda,
+            # With double Q the online agents choose and the target agents score.
+            best = greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
+            next_rollout = None if rollout is None else rows.then(rollout)
+            next_q = rows.then(pick(target_q, best))
+            next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
+            targets = rows.take_pairs(
+                td_lambda_targets(
+                    batch["reward"][:, :-1],
+                    batch["terminated"][:, :-1].float(),
+                    batch["filled"][:, 1:].float(),
+                    rows.spread_pairs(next_values),
+                    self.args.gamma,
+                    self.args.td_lambda,
+                )
             )
         metrics = {
             "q_taken_mean": masked_mean(chosen.detach().mean(dim=-1), mask),
@@ -115,17 +119,9 @@ class BaseLearner(ABC):
         }
         return td_loss(chosen, targets, mask), metrics
 
-    def _target_values(self, batch: EpisodeBatch, q: Tensor, target_h: Tensor) -> Tensor:
-        """Return ``max_a Q_i^-`` (B, T+1, N): with double Q the online agents choose and the target agents score."""
-        avail, obs = batch["avail_actions"], batch["obs"]
-        if self.args.double_q:
-            return self.target_agent.q_of_actions(target_h, greedy_actions(q.detach(), avail), obs)
-        target_q = self.target_agent.q_from_hidden(target_h, obs)
-        return target_q.gather(-1, greedy_actions(target_q, avail).unsqueeze(-1)).squeeze(-1)
-
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
-        """Return (B, T, 1) from a mixer, or the agents' own values (B, T, N) without one."""
+        """Return (K, 1) from a mixer, or the agents' own values (K, N) without one."""
         if mixer is None:
             return qs
         return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1)
@@ -162,11 +158,6 @@ class BaseLearner(ABC):
         self.updates = numbers["updates"]
         self.last_target_update_episode = numbers["last_target_update_episode"]
         self.last_log_t = numbers["last_log_t"]
-
-
-def transition_mask(batch: EpisodeBatch) -> Tensor:
-    """Return (B, T) float, 1 where transition t took place: where the row after it is filled."""
-    return batch["filled"][:, 1:, 0].float()
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

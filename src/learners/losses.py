@@ -19,7 +19,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def squared_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return the masked mean over steps of the mean squared error over the axes after (B, T)."""
-    return masked_mean((prediction - target).square().flatten(2).mean(dim=-1), mask)
+    return masked_mean((prediction - target).square().flatten(mask.dim()).mean(dim=-1), mask)
 
 
 def gaussian_kl(p: Gaussian, q: Gaussian) -> Tensor:

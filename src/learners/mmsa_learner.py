@@ -3,7 +3,7 @@
 One update, in order: encode histories, infer latents, imagine, mix, compare with the target, add up the losses.
 What each loss trains is the gradient table of docs/mmsa.md, which tests/test_gradient_table.py checks cell by cell.
 
-Letters: B episodes, T transitions (a batch has T+1 rows, 0 … T), N agents, A actions, H hidden size, D latent size of
+Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A actions, H hidden size, D latent size of
 the team, J rollout horizon.
 """
 
@@ -14,10 +14,12 @@ import torch as th
 from torch import Tensor
 from torch.nn import functional
 
-from components.episode_batch import EpisodeBatch, Scheme
-from learners.base_learner import BaseLearner, transition_mask
+from components.episode_batch import Scheme
+from components.episode_rows import EpisodeRows
+from learners.base_learner import BaseLearner
 from learners.losses import kl_loss, masked_mean, reconstruction_loss, sale_loss
-from modules.world_model import Embeddings, WorldModel
+from learners.targets import greedy_actions
+from modules.world_model import Embeddings, Gaussian, WorldModel
 
 
 class MMSALearner(BaseLearner):
@@ -50,53 +52,51 @@ class MMSALearner(BaseLearner):
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
         )
 
-    def losses(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return L_TD, L_KL, L_REC and L(f, g), weighted, and their parts."""
-        inputs = self.mac.build_inputs(batch)
-        h = self.agent.encode(inputs)  # (B, T+1, N, H)
+        inputs, obs = self.mac.build_inputs(rows), rows["obs"]
+        h = self.agent.encode(inputs, rows.sizes)  # (R, N, H)
+        q = self.agent.q_from_hidden(h, obs)  # (R, N, A)
         with th.no_grad():
-            target_h = self.target_agent.encode(inputs)
-        q = self.agent.q_from_hidden(h, batch["obs"])  # (B, T+1, N, A)
+            target_h = self.target_agent.encode(inputs, rows.sizes)
+            target_q = self.target_agent.q_from_hidden(target_h, obs)
 
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         rollout = None
         if self.world_model is not None:
-            model_h = target_h if self.args.wm_hidden == "target" else h.detach()
-            s, losses, metrics = self.world_model_losses(batch, model_h)
-            rollout = self.imagine(batch, s, model_h)  # (B, T+1, J+1, D)
-        losses["loss_td"], td_metrics = self.td(batch, q, target_h, rollout)
-        losses |= self.agent_losses(batch, h, q)
+            follows_target = self.args.wm_hidden == "target"
+            s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
+            rollout = self.imagine(rows, s, target_q if follows_target else q.detach())  # (R, J+1, D)
+        losses["loss_td"], td_metrics = self.td(rows, q, target_q, rollout)
+        losses |= self.agent_losses(rows, h, q)
         return losses, {**metrics, **td_metrics}
 
-    def world_model_losses(self, batch: EpisodeBatch, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return them (B, T+1, D), the model's losses, and their parts.
+    def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return them (R, D), the model's losses, and their parts.
 
-        `h (B, T+1, N, H)` carries no gradient. The model is trained on the actions that were taken.
+        `h (R, N, H)` carries no gradient. The model is trained on the actions that were taken.
         """
-        model, args = self.world_model, self.args
-        pairs = transition_mask(batch)  # (B, T): 1 where ŝ_t and ŝ_{t+1} belong to one episode
-        actions = batch["actions"].squeeze(-1)[:, :-1]  # (B, T, N)
-        T = actions.shape[1]
+        model, args, pairs = self.world_model, self.args, rows.pair_mask
+        actions = rows.take_pairs(rows.batch["actions"][:, :-1]).squeeze(-1)  # (K, N)
 
         posterior = model.posterior(h)
         s = model.draw(posterior)
-        z_s, z_sa = model.sale(s[:, :-1].detach(), actions)
-        embeddings = model.embed(s[:, :-1], actions, sale=(z_s, z_sa))
-        prior = model.prior(embeddings)  # of ŝ_{t+1}, for t = 0 … T-1
-        kl, kl_parts = kl_loss(posterior.narrow(1, 1, T), prior, pairs, args.kl_alpha)
+        s_now = rows.now(s)
+        z_s, z_sa = model.sale(s_now.detach(), actions)
+        embeddings = model.embed(s_now, actions, sale=(z_s, z_sa))
+        prior = model.prior(embeddings)  # of ŝ_{t+1}
+        kl, kl_parts = kl_loss(Gaussian(*map(rows.then, posterior)), prior, pairs, args.kl_alpha)
 
         decoded = model.decode_embeddings(model.draw(prior))
         wanted, steps = embeddings, pairs
         if args.rec_target == "next":  # the pair at t+1 needs an action there
-            decoded = Embeddings(*(e[:, :-1] for e in decoded))
-            wanted = Embeddings(*(e[:, 1:] for e in embeddings))
-            steps = pairs[:, 1:]
-        h_mask = batch["filled"].squeeze(-1).float()
-        rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, h_mask)
+            decoded, wanted = Embeddings(*map(rows.pairs_now, decoded)), Embeddings(*map(rows.pairs_then, embeddings))
+            steps = rows.pairs_then(pairs)
+        rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
 
         with th.no_grad():
-            z_s_next = model.sale.f(s[:, 1:])
+            z_s_next = model.sale.f(rows.then(s))
         losses = {
             "loss_kl": args.kl_coef * kl,
             "loss_rec": args.rec_coef * rec,
@@ -104,37 +104,36 @@ class MMSALearner(BaseLearner):
         }
         return s, losses, {**kl_parts, **rec_parts}
 
-    def imagine(self, batch: EpisodeBatch, s: Tensor, h: Tensor) -> Tensor:
-        """Roll out J steps from all B·(T+1) starting points at once: (B, T+1, J+1, D).
+    def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor) -> Tensor:
+        """Roll out J steps from all R starting points at once: (R, J+1, D).
 
-        The agents act greedily in imagination, the target agents where `h` is theirs. L_TD reaches the model through
-        the rollout with `wm_td_grad`; never f_s and g_s.
+        The agents act greedily in imagination: at the first step in `q (R, N, A)`, the values of the real histories,
+        then in the values of imagined ones; both the target agents' with `wm_hidden=target`. L_TD reaches the model
+        through the rollout with `wm_td_grad`; never f_s and g_s.
         """
         actor = self.target_agent if self.args.wm_hidden == "target" else self.agent
-        avail = batch["avail_actions"]
+        avail = rows["avail_actions"]
         with th.set_grad_enabled(self.args.wm_td_grad):
-            start = s if self.args.wm_td_grad else s.detach()
             return self.world_model.imagine(
-                start,
-                h,
+                s if self.args.wm_td_grad else s.detach(),
+                greedy_actions(q, avail),
                 policy=lambda hidden: self.mac.imagined_actions(actor, hidden, avail),
                 horizon=self.args.rollout_horizon,
             )
 
-    def agent_losses(self, batch: EpisodeBatch, h: Tensor, q: Tensor) -> dict[str, Tensor]:
+    def agent_losses(self, rows: EpisodeRows, h: Tensor, q: Tensor) -> dict[str, Tensor]:
         """Return the losses of the agents besides L_TD: their own L(f, g), and imagination's distilled head.
 
         Both stand on ``sg u``: the history is trained by L_TD alone.
         """
         losses = {}
-        mask = transition_mask(batch)
         if self.args.agent_sale_loss:
-            u = self.agent.sale_input(h, batch["obs"]).detach()
-            _, z_oa = self.agent.sale(u[:, :-1], batch["actions"][:, :-1])
+            u = self.agent.sale_input(h, rows["obs"]).detach()
+            _, z_oa = self.agent.sale(rows.now(u), rows.take_pairs(rows.batch["actions"][:, :-1]))
             with th.no_grad():
-                z_o_next = self.agent.sale.f(u[:, 1:])
-            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(z_oa, z_o_next, mask)
+                z_o_next = self.agent.sale.f(rows.then(u))
+            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(z_oa, z_o_next, rows.pair_mask)
         if self.args.sale_input == "obs":
             error = functional.mse_loss(self.agent.q_imagined(h.detach()), q.detach(), reduction="none")
-            losses["loss_distil"] = masked_mean(error.mean(dim=(-2, -1))[:, :-1], mask)
+            losses["loss_distil"] = masked_mean(rows.now(error.mean(dim=(-2, -1))), rows.pair_mask)
         return losses

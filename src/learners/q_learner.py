@@ -9,7 +9,8 @@ from typing import Any
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch, Scheme
+from components.episode_batch import Scheme
+from components.episode_rows import EpisodeRows
 from learners.base_learner import BaseLearner
 
 
@@ -19,11 +20,11 @@ class QLearner(BaseLearner):
     def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
         super().__init__(mac, scheme, logger, args, extra={})
 
-    def losses(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return ``L_TD`` alone."""
-        inputs = self.mac.build_inputs(batch)
-        q = self.agent.q_from_hidden(self.agent.encode(inputs), batch["obs"])
+        inputs, obs = self.mac.build_inputs(rows), rows["obs"]
+        q = self.agent.q_from_hidden(self.agent.encode(inputs, rows.sizes), obs)
         with th.no_grad():
-            target_h = self.target_agent.encode(inputs)
-        loss, metrics = self.td(batch, q, target_h)
+            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
+        loss, metrics = self.td(rows, q, target_q)
         return {"loss_td": loss}, metrics

@@ -17,6 +17,11 @@ def greedy_actions(q: Tensor, avail_actions: Tensor) -> Tensor:
     return q.masked_fill(~avail_actions, -th.inf).argmax(dim=-1)
 
 
+def pick(q: Tensor, actions: Tensor) -> Tensor:
+    """Return the values of given actions: ``q (…, A), actions (…) int64 -> (…)``."""
+    return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+
 def td_lambda_targets(
     rewards: Tensor, terminated: Tensor, mask: Tensor, next_values: Tensor, gamma: float, td_lambda: float
 ) -> Tensor:

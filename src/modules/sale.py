@@ -10,10 +10,17 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.linear import Linear, linear
 
-def avg_l1_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+
+def avg_l1(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Return ``max(mean|x|, eps)`` over the last axis, which stays with size 1."""
+    return x.abs().mean(dim=-1, keepdim=True).clamp(min=eps)
+
+
+def avg_l1_norm(x: Tensor) -> Tensor:
     """Divide by the mean absolute value of the last axis: ``AvgL1Norm(x) = x / max(mean|x|, eps)`` (MMSA §4.2)."""
-    return x / x.abs().mean(dim=-1, keepdim=True).clamp(min=eps)
+    return x / avg_l1(x)
 
 
 class Normaliser(nn.Module):
@@ -73,7 +80,7 @@ class ActionLinear(nn.Module):
 
     def x_part(self, x: Tensor) -> Tensor:
         """Return ``W_x x + b``: ``(…, X) -> (…, out)``."""
-        return functional.linear(x, self.x_weight, self.linear.bias)
+        return linear(x, self.x_weight, self.linear.bias)
 
     def forward(self, x: Tensor, actions: Tensor) -> Tensor:
         """Apply to given actions: ``(…, X), (…, n) int64 -> (…, out)``."""
@@ -101,9 +108,9 @@ class StateEncoder(nn.Module):
     def __init__(self, x_size: int, embed_size: int, normaliser: str) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(x_size, embed_size), nn.ELU(),
-            nn.Linear(embed_size, embed_size), nn.ELU(),
-            nn.Linear(embed_size, embed_size),
+            Linear(x_size, embed_size), nn.ELU(inplace=True),
+            Linear(embed_size, embed_size), nn.ELU(inplace=True),
+            Linear(embed_size, embed_size),
         )  # fmt: skip
         self.normalise = Normaliser(normaliser, embed_size)
 
@@ -118,16 +125,16 @@ class StateActionEncoder(nn.Module):
     def __init__(self, embed_size: int, n_actors: int, n_actions: int) -> None:
         super().__init__()
         self.first = ActionLinear(embed_size, n_actors, n_actions, embed_size)
-        self.second = nn.Linear(embed_size, embed_size)
-        self.third = nn.Linear(embed_size, embed_size)
+        self.second = Linear(embed_size, embed_size)
+        self.third = Linear(embed_size, embed_size)
 
     def forward(self, z: Tensor, actions: Tensor) -> Tensor:
         """Embed the pair of an embedded state and given actions."""
         return self.third(self.finish(self.first(z, actions)))
 
     def finish(self, first: Tensor) -> Tensor:
-        """Return what the third layer reads, from what the first one gave: ``(…, E) -> (…, E)``."""
-        return functional.elu(self.second(functional.elu(first)))
+        """Return what the third layer reads, from what the first one gave (and is lost): ``(…, E) -> (…, E)``."""
+        return functional.elu(self.second(functional.elu(first, inplace=True)), inplace=True)
 
 
 class SALE(nn.Module):

@@ -14,6 +14,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.linear import Linear
 from modules.sale import SALE, ActionLinear
 
 MIN_STD = 0.1  # keeps log-densities and KL terms finite
@@ -33,10 +34,6 @@ class Gaussian(NamedTuple):
         """Return the same distribution behind a stop-gradient."""
         return Gaussian(self.mean.detach(), self.std.detach())
 
-    def narrow(self, dim: int, start: int, length: int) -> "Gaussian":
-        """Return a slice along one leading axis."""
-        return Gaussian(self.mean.narrow(dim, start, length), self.std.narrow(dim, start, length))
-
 
 class Embeddings(NamedTuple):
     """What VAE-1 reads and reconstructs: ``z^sa``, ``z^s``, ``φ^sa``, each (…, E_s)."""
@@ -51,7 +48,7 @@ class GaussianEncoder(nn.Module):
 
     def __init__(self, x_size: int, width: int, out_size: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(x_size, width), nn.ELU(), nn.Linear(width, 2 * out_size))
+        self.layers = nn.Sequential(Linear(x_size, width), nn.ELU(inplace=True), Linear(width, 2 * out_size))
 
     def forward(self, x: Tensor) -> Gaussian:
         """Return the distribution."""
@@ -86,12 +83,12 @@ class WorldModel(nn.Module):
         self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
         self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
         self.posterior_decoder = nn.Sequential(
-            nn.Linear(D, width), nn.ELU(), nn.Linear(width, n_agents * hidden_size), nn.Tanh()
+            Linear(D, width), nn.ELU(inplace=True), Linear(width, n_agents * hidden_size), nn.Tanh()
         )
         self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser)
         self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
         self.prior_encoder = GaussianEncoder(3 * embed_size, width, D)
-        self.prior_decoder = nn.Sequential(nn.Linear(D, width), nn.ELU(), nn.Linear(width, 3 * embed_size))
+        self.prior_decoder = nn.Sequential(Linear(D, width), nn.ELU(inplace=True), Linear(width, 3 * embed_size))
 
     def posterior(self, h: Tensor) -> Gaussian:
         """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
@@ -130,13 +127,13 @@ class WorldModel(nn.Module):
         s_next = self.draw(self.prior(self.embed(s, actions)))
         return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
 
-    def imagine(self, s: Tensor, h: Tensor, policy: Callable[[Tensor], Tensor], horizon: int) -> Tensor:
+    def imagine(self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int) -> Tensor:
         """Roll out J steps from every starting point at once.
 
         Args:
             s: ``ŝ_t (…, D)``, latents of the posterior.
-            h: ``h_t (…, N, H)``, the hidden states they were inferred from.
-            policy: hidden states (…, N, H) to the agents' actions (…, N) int64.
+            actions: ``â_t (…, N)`` int64, what the agents do at the starting points.
+            policy: imagined hidden states ``h' (…, N, H)`` to the agents' actions (…, N); no gradient is asked of it.
             horizon: J.
 
         Returns:
@@ -144,7 +141,8 @@ class WorldModel(nn.Module):
         """
         latents = [s]
         for j in range(horizon):
-            with th.no_grad():
-                actions = policy(h if j == 0 else self.decode_hidden(latents[-1]))
+            if j > 0:
+                with th.no_grad():
+                    actions = policy(self.decode_hidden(latents[-1]))
             latents.append(self.step(latents[-1], actions))
-        return th.stack(latents, dim=-2)
+        return th.stack(latents).movedim(0, -2)

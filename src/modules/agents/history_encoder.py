@@ -1,7 +1,12 @@
 """The recurrent part that all agents share: inputs of a history to hidden states."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
+
+from modules.gru import unroll
+from modules.linear import Linear
 
 
 class HistoryEncoder(nn.Module):
@@ -10,13 +15,16 @@ class HistoryEncoder(nn.Module):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.fc1 = nn.Linear(input_size, hidden_size)
+        self.fc1 = Linear(input_size, hidden_size)
         self.rnn = nn.GRU(hidden_size, hidden_size)
 
-    def forward(self, inputs: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Unroll ``inputs (B, T, N, I)`` from ``hidden (B, N, H)``, or from zeros, to ``h (B, T, N, H)``."""
-        B, T, N, _ = inputs.shape
-        x = functional.relu(self.fc1(inputs)).transpose(0, 1).reshape(T, B * N, self.hidden_size)
-        start = None if hidden is None else hidden.reshape(1, B * N, self.hidden_size)
-        h, _ = self.rnn(x, start)
-        return h.reshape(T, B, N, self.hidden_size).transpose(0, 1)
+    def forward(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
+        """Unroll ``inputs (R, N, I)`` to ``h (R, N, H)``.
+
+        Rows come step after step, `sizes` of them at each; the first ones of a step go on at the next (see
+        `EpisodeRows`). Histories begin with ``hidden (sizes[0], N, H)``, or with zeros.
+        """
+        R, N, _ = inputs.shape
+        x = functional.relu(self.fc1(inputs), inplace=True).view(R * N, -1)
+        start = None if hidden is None else hidden.reshape(-1, self.hidden_size)
+        return unroll(self.rnn, x, [size * N for size in sizes], start).view(R, N, -1)

@@ -3,6 +3,7 @@
 Letters: H hidden size, A actions, E embedding size. ``…`` stands for any leading axes, usually (B, T, N).
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch as th
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.agents.history_encoder import HistoryEncoder
-from modules.sale import SALE, ActionLinear, Normaliser
+from modules.linear import Linear, linear
+from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
 INITIAL_SCALE = 0.1  # what the head's last layer is scaled by at the start
 
@@ -23,8 +25,8 @@ class ValueHead(nn.Module):
 
     def __init__(self, embed_size: int) -> None:
         super().__init__()
-        self.first = nn.Linear(3 * embed_size, embed_size)
-        self.last = nn.Linear(embed_size, 1)
+        self.first = Linear(3 * embed_size, embed_size)
+        self.last = Linear(embed_size, 1)
         with th.no_grad():
             self.last.weight *= INITIAL_SCALE
             self.last.bias.zero_()
@@ -34,8 +36,8 @@ class ValueHead(nn.Module):
         return self.first.weight.chunk(3, dim=1)
 
     def finish(self, first: Tensor) -> Tensor:
-        """Return Q (…) from the first layer's sum (…, E)."""
-        return self.last(functional.relu(first)).squeeze(-1)
+        """Return Q (…) from the first layer's sum (…, E), which is lost."""
+        return self.last(functional.relu(first, inplace=True)).squeeze(-1)
 
 
 class SALERNNAgent(nn.Module):
@@ -57,11 +59,11 @@ class SALERNNAgent(nn.Module):
         self.head = ValueHead(E)
         if self.reads_obs:
             # Imagination has no o_t: a linear head distilled from Q speaks there, see `q_imagined`.
-            self.imagined_head = nn.Linear(H, A)
+            self.imagined_head = Linear(H, A)
 
-    def encode(self, inputs: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Unroll ``inputs (B, T, N, I)`` from ``hidden (B, N, H)`` to ``h (B, T, N, H)``."""
-        return self.encoder(inputs, hidden)
+    def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
+        """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
+        return self.encoder(inputs, sizes, hidden)
 
     def sale_input(self, h: Tensor, obs: Tensor | None) -> Tensor:
         """Return ``u (…, X)``, what f and g read: h, or the observation."""
@@ -74,26 +76,26 @@ class SALERNNAgent(nn.Module):
     def q_from_hidden(self, h: Tensor, obs: Tensor | None = None) -> Tensor:
         """Score every action: ``h (…, H) -> Q (…, A)``; `obs (…, O)` is needed with `sale_input=obs` alone.
 
-        The same numbers as `q_of_actions` for each action in turn. What depends on the state is projected once, and
-        the third layer of g and the head's part for z^oa, both linear, are one product.
+        What depends on the state is projected once; an action adds a row of a table. Two layers that follow each other
+        without a nonlinearity are one product: g's third with the head's part for z^oa, and φ with the head's part
+        for φ^oa, since AvgL1Norm divides all of an embedding by one number.
         """
         z, g = self._embed_state(h, obs), self.sale.g
         weight_z, weight_za, weight_phi = self.head.parts()
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
             before_third = g.finish(g.first.every(z))
         third_weight, third_bias = self._through_sale(g.third.weight), self._through_sale(g.third.bias)
-        from_za = functional.linear(before_third, weight_za @ third_weight, weight_za @ third_bias)
-        from_phi = functional.linear(self.normalise_phi(self.phi.every(h)), weight_phi)
-        from_z = functional.linear(z, weight_z, self.head.first.bias)
-        return self.head.finish(from_z.unsqueeze(-2) + from_za + from_phi)
+        first = linear(before_third, weight_za @ third_weight, weight_za @ third_bias)
+        first += linear(z, weight_z, self.head.first.bias).unsqueeze(-2)
+        return self.head.finish(first + self._from_phi(h, weight_phi))
 
-    def q_of_actions(self, h: Tensor, actions: Tensor, obs: Tensor | None = None) -> Tensor:
-        """Score given actions: ``h (…, H), actions (…) int64 -> Q (…)``."""
-        z, a = self._embed_state(h, obs), actions.unsqueeze(-1)
-        with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
-            z_a = self.sale.g(z, a)
-        phi = self.normalise_phi(self.phi(h, a))
-        return self.head.finish(self.head.first(th.cat([z, z_a, phi], dim=-1)))
+    def _from_phi(self, h: Tensor, weight_phi: Tensor) -> Tensor:
+        """Return ``W_φ φ^oa`` for every action, (…, A, E)."""
+        state, table = self.phi.x_part(h), self.phi.action_table
+        phi = state.unsqueeze(-2) + table
+        if self.normalise_phi.name != "avgl1":
+            return linear(self.normalise_phi(phi), weight_phi)
+        return (linear(state, weight_phi).unsqueeze(-2) + linear(table, weight_phi)) / avg_l1(phi)
 
     def q_imagined(self, h: Tensor) -> Tensor:
         """Score every action where only the history exists: ``h (…, H) -> Q (…, A)``."""

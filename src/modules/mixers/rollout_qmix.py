@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import torch as th
 from torch import Tensor, nn
 
+from modules.gru import unroll
+from modules.linear import Linear
 from modules.mixers.monotonic import MonotonicMixing
 
 
@@ -23,7 +25,7 @@ class RolloutAggregator(nn.Module):
         if kind in ("gru", "gru_reverse"):
             self.gru = nn.GRU(latent_size, out_size)
         else:
-            self.linear = nn.Linear(latent_size * (horizon + 1 if kind == "concat" else 1), out_size)
+            self.linear = Linear(latent_size * (horizon + 1 if kind == "concat" else 1), out_size)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Aggregate ``(…, J+1, D) -> (…, S)``; there is at least one leading axis."""
@@ -31,9 +33,12 @@ class RolloutAggregator(nn.Module):
             return self.linear(latents.flatten(-2))
         if self.kind == "mean":
             return self.linear(latents.mean(dim=-2))
-        steps = latents.flatten(0, -3).transpose(0, 1)  # (J+1, …, D)
-        _, last = self.gru(steps.flip(0) if self.kind == "gru_reverse" else steps)
-        return last[0].unflatten(0, latents.shape[:-2])
+        steps = latents.flatten(0, -3).transpose(0, 1)  # (J+1, R, D), R the leading axes as one
+        if self.kind == "gru_reverse":
+            steps = steps.flip(0)
+        n_steps, R, _ = steps.shape
+        h = unroll(self.gru, steps.flatten(0, 1), [R] * n_steps)
+        return h[-R:].unflatten(0, latents.shape[:-2])
 
 
 class RolloutQMixer(nn.Module):

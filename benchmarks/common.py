@@ -1,0 +1,109 @@
+"""What the benchmarks share: learners on synthetic batches of a task's shape, and the machine's own speed.
+
+Letters: B episodes, T transitions, N agents, A actions.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from components.episode_batch import EpisodeBatch, episode_scheme
+from controllers import REGISTRY as CONTROLLERS
+from learners import REGISTRY as LEARNERS
+from utils.config import extended, resolve, to_args
+from utils.logging import Logger
+
+CONFIG_DIR = Path(__file__).parents[1] / "src" / "config"
+
+
+class Shape(NamedTuple):
+    """The sizes of a task: T steps at most, N agents, A actions, and how wide and of what type a view is."""
+
+    T: int
+    N: int
+    A: int
+    obs_size: int
+    state_size: int
+    dtype: th.dtype
+
+
+SHAPES = {
+    "lbf": Shape(T=50, N=3, A=6, obs_size=18, state_size=54, dtype=th.int8),  # Foraging-2s-10x10-3p-3f
+    "3s5z": Shape(T=120, N=8, A=14, obs_size=128, state_size=216, dtype=th.float32),
+    "27m_vs_30m": Shape(T=180, N=27, A=36, obs_size=285, state_size=1170, dtype=th.float32),
+}
+
+
+def scheme_of(shape: Shape) -> dict[str, dict[str, Any]]:
+    """Return what is stored per step of a task of this shape."""
+    return episode_scheme(
+        obs_size=shape.obs_size,
+        state_size=shape.state_size,
+        n_actions=shape.A,
+        obs_dtype=shape.dtype,
+        state_dtype=shape.dtype,
+    )
+
+
+def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any:
+    """Return a learner of a shipped config for a task of this shape."""
+    args = to_args(resolve(alg, "lbf", {key: str(value) for key, value in settings.items()}, CONFIG_DIR))
+    args = extended(
+        args, n_agents=shape.N, n_actions=shape.A, obs_shape=shape.obs_size, state_shape=shape.state_size
+    )
+    th.manual_seed(0)
+    scheme, groups = scheme_of(shape), {"agents": shape.N}
+    mac = CONTROLLERS[args.mac](scheme, groups, args)
+    mac.agent.to(device)
+    return LEARNERS[args.learner](mac, scheme, Logger(), args)
+
+
+def make_batch(shape: Shape, B: int, lengths: np.ndarray | None = None) -> EpisodeBatch:
+    """Return B random episodes, T steps long unless `lengths` says otherwise."""
+    rng = np.random.default_rng(0)
+    batch = EpisodeBatch(scheme_of(shape), {"agents": shape.N}, B, shape.T + 1)
+    lengths = np.full(B, shape.T) if lengths is None else lengths
+    for b, length in enumerate(lengths):
+        rows = slice(0, length + 1)
+        for name, high in (("obs", 10), ("state", 10), ("actions", shape.A)):
+            field = batch.array(name)[b, rows]
+            field[:] = rng.integers(0, high, field.shape)
+        batch.array("avail_actions")[b, rows] = rng.random((length + 1, shape.N, shape.A)) < 0.5
+        batch.array("avail_actions")[b, rows, :, 0] = True
+        batch.array("filled")[b, rows] = True
+        batch.array("reward")[b, :length] = rng.random((length, 1))
+    return batch
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done all its work."""
+    if device == "cuda":
+        th.cuda.synchronize()
+
+
+def seconds(function: Callable[[], object], device: str, repeats: int, warm_up: int) -> float:
+    """Return the median time of a call."""
+    times = []
+    for call in range(warm_up + repeats):
+        synchronise(device)
+        start = time.perf_counter()
+        function()
+        synchronise(device)
+        if call >= warm_up:
+            times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def product_rate(device: str) -> float:
+    """Return the machine's rate on one large float32 matrix product, in floating-point operations per second."""
+    size = 8192 if device == "cuda" else 2048
+    x = th.randn(size, size, device=device)
+    return 2 * size**3 / seconds(lambda: x @ x, device, repeats=5, warm_up=2)

@@ -1,0 +1,105 @@
+"""The rows of a batch of episodes, step after step: what learners compute on.
+
+Letters: B episodes, T transitions (a batch has T+1 rows per episode), R rows, K transitions.
+
+Everything but the unrolling of histories and the λ-returns treats rows alike, wherever they stand in an episode. So a
+batch becomes one long list of rows, in the order in which histories are unrolled: all episodes' first rows, then all
+second ones, and so on. Longest episodes come first, so the rows of a step that are followed by another lead the step
+(the order of PyTorch's `PackedSequence`), and the K rows that follow a transition are the end of the list.
+
+On a CPU the rows that no episode fills are left out (`packed`): what padding would cost is not computed. On a GPU they
+stay, so that shapes never change and nothing waits for a length; masks then say which count.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from torch import Tensor
+
+
+class EpisodeRows:
+    """Rows of a batch in the order described above.
+
+    Attributes:
+        sizes: rows at each step; their sum is R.
+        mask: (R,) float, 1 for the rows that an episode fills.
+        pair_mask: (K,) float, 1 for the transitions that took place.
+    """
+
+    def __init__(self, batch: Any, packed: bool | None = None) -> None:
+        """Take the rows of a batch; it is asked for quantities by name. `packed=None` packs on a CPU alone."""
+        self.batch = batch
+        filled = batch["filled"].squeeze(-1)  # (B, T+1)
+        self.shape = filled.shape
+        self.packed = filled.device.type == "cpu" if packed is None else packed
+        if self.packed:
+            self._pack(filled.sum(dim=1))
+        else:
+            B, rows = self.shape
+            self.sizes = [B] * rows
+        self.n_first = self.sizes[0]
+        self.mask = self.take(filled).float()
+        self.pair_mask = self.take_pairs(filled[:, 1:]).float()
+
+    def _pack(self, lengths: Tensor) -> None:
+        """Find the place of every filled row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""
+        lengths, T = lengths.numpy(), self.shape[1] - 1
+        longest_first = np.argsort(-lengths, kind="stable")
+        sizes = (lengths[:, None] > np.arange(T + 1)).sum(axis=0)
+        sizes = sizes[sizes > 0]
+        step, rank = _step_and_rank(sizes)
+        episode = longest_first[rank]
+        now = _followed(sizes)
+        self.sizes = sizes.tolist()
+        self._places, self._now = th.from_numpy(episode * (T + 1) + step), th.from_numpy(now)
+        self._pair_places = th.from_numpy((episode * T + step)[now])
+
+    def take(self, x: Tensor) -> Tensor:
+        """Return the rows ``(R, …)`` of a quantity ``(B, T+1, …)``."""
+        return x.flatten(0, 1)[self._places] if self.packed else x.transpose(0, 1).flatten(0, 1)
+
+    def take_pairs(self, x: Tensor) -> Tensor:
+        """Return the transitions ``(K, …)`` of a quantity ``(B, T, …)``."""
+        return x.flatten(0, 1)[self._pair_places] if self.packed else x.transpose(0, 1).flatten(0, 1)
+
+    def spread_pairs(self, x: Tensor) -> Tensor:
+        """Return ``(B, T, …)`` from transitions ``(K, …)``, with zeros where there are none."""
+        B, rows = self.shape
+        if not self.packed:
+            return x.unflatten(0, (rows - 1, B)).transpose(0, 1)
+        spread = x.new_zeros(B * (rows - 1), *x.shape[1:])
+        spread[self._pair_places] = x
+        return spread.unflatten(0, (B, rows - 1))
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return the rows (R, …) of one of the batch's quantities."""
+        return self.take(self.batch[name])
+
+    def now(self, x: Tensor) -> Tensor:
+        """Return the rows that a transition leads on from: ``(R, …) -> (K, …)``."""
+        return x[self._now] if self.packed else x[: -self.n_first]
+
+    def then(self, x: Tensor) -> Tensor:
+        """Return the rows that the transitions lead to, in the same order: ``(R, …) -> (K, …)``, a view."""
+        return x[self.n_first :]
+
+    def pairs_now(self, x: Tensor) -> Tensor:
+        """Return the transitions that another one follows: ``(K, …) -> (K', …)``."""
+        return x[th.from_numpy(_followed(np.array(self.sizes[1:])))] if self.packed else self.now(x)
+
+    def pairs_then(self, x: Tensor) -> Tensor:
+        """Return the transitions that follow another one, in the same order: ``(K, …) -> (K', …)``, a view."""
+        return x[self.sizes[1] :]
+
+
+def _step_and_rank(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step of each row, and its number within the step."""
+    step = np.repeat(np.arange(len(sizes)), sizes)
+    return step, np.arange(len(step)) - np.repeat(sizes.cumsum() - sizes, sizes)
+
+
+def _followed(sizes: np.ndarray) -> np.ndarray:
+    """Return which rows another row of the same episode follows."""
+    step, rank = _step_and_rank(sizes)
+    return (rank < np.append(sizes, 0)[step + 1]).nonzero()[0]

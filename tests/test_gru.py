@@ -1,0 +1,46 @@
+"""The GRU with its own gradient against PyTorch's, over sequences of equal and of different lengths."""
+
+import pytest
+import torch as th
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from modules.gru import tanh_, unroll
+
+X, H = 6, 8
+
+
+def plain(gru, x, sizes, start):
+    """Unroll by PyTorch's own GRU over a packed sequence."""
+    h, _ = gru(PackedSequence(x, th.tensor(sizes)), None if start is None else start[None])
+    return h.data
+
+
+@pytest.mark.parametrize("sizes", [[4], [4, 4, 4], [5, 3, 3, 1], [1] * 7, [300, 300, 200]], ids=str)
+@pytest.mark.parametrize("started", [True, False])
+def test_it_is_pytorchs_gru_in_value_and_gradient(sizes, started):
+    th.manual_seed(0)
+    gru = nn.GRU(X, H)
+    x = th.randn(sum(sizes), X, requires_grad=True)
+    start = th.randn(sizes[0], H).tanh().requires_grad_() if started else None
+    inputs = [x, *gru.parameters()] + ([start] if started else [])
+    fast, slow = unroll(gru, x, sizes, start), plain(gru, x, sizes, start)
+    th.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
+    grad = th.randn_like(slow)
+    grads = [th.autograd.grad(form, inputs, grad) for form in (fast, slow)]
+    th.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
+    with th.no_grad():
+        th.testing.assert_close(unroll(gru, x, sizes, start), fast)
+
+
+def test_nothing_that_it_is_given_is_changed():
+    gru, x, start = nn.GRU(X, H), th.randn(6, X), th.randn(3, H)
+    before = [t.clone() for t in (x, start, *gru.parameters())]
+    unroll(gru, x.requires_grad_(), [3, 3], start).sum().backward()
+    assert all(th.equal(a, b) for a, b in zip(before, (x, start, *gru.parameters()), strict=True))
+
+
+def test_tanh():
+    x = th.cat([th.linspace(-30, 30, 1001), th.tensor([0.0, 1e-6, -1e-6])])
+    expected = x.tanh()
+    th.testing.assert_close(tanh_(x), expected, rtol=0, atol=3e-7)

@@ -1,0 +1,85 @@
+"""The faster matrix product against PyTorch's own, wherever it is taken and wherever it is not."""
+
+import pytest
+import torch as th
+from torch.nn import functional
+
+from modules import linear as module
+from modules.linear import FEW_ROWS, Linear, linear, product
+
+MANY = FEW_ROWS + 3
+needs_one_dnn = pytest.mark.skipif(module.ONE_DNN is None, reason="this CPU or PyTorch has no faster product")
+
+
+def layouts(out, size):
+    """Return the same kind of weight (O, K) as it lies in memory in the networks."""
+    wide = th.randn(out, 3 * size)
+    return {"whole": th.randn(out, size), "turned": th.randn(size, out).t(), "columns": wide[:, size : 2 * size]}
+
+
+@pytest.mark.parametrize("layout", ["whole", "turned", "columns"])
+@pytest.mark.parametrize("shape", [(MANY,), (3, MANY), (2, 2), (), (0,)], ids=str)
+@pytest.mark.parametrize("out", [5, 1])
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_is_the_ordinary_linear_layer_in_value_and_gradient(layout, shape, out, bias):
+    th.manual_seed(0)
+    x = th.randn(*shape, 7, requires_grad=True)
+    weight = layouts(out, 7)[layout].requires_grad_()
+    b = th.randn(out, requires_grad=True) if bias else None
+    inputs = [x, weight, b] if bias else [x, weight]
+    fast, plain = linear(x, weight, b), functional.linear(x, weight, b)
+    th.testing.assert_close(fast, plain)
+    grad = th.randn_like(plain)
+    th.testing.assert_close(th.autograd.grad(fast, inputs, grad), th.autograd.grad(plain, inputs, grad))
+    with th.no_grad():
+        th.testing.assert_close(linear(x, weight, b), plain)
+
+
+def test_gradients_arrive_in_any_layout():
+    x, weight = th.randn(2, MANY, 7, requires_grad=True), th.randn(5, 7, requires_grad=True)
+    for grad in (th.randn(2, 5, MANY).mT, th.ones(()).expand(2, MANY, 5), th.randn(MANY, 2, 5).transpose(0, 1)):
+        found = th.autograd.grad(linear(x, weight), [x, weight], grad)
+        th.testing.assert_close(found, th.autograd.grad(functional.linear(x, weight), [x, weight], grad))
+
+
+def test_an_activation_may_overwrite_the_result():
+    layer, x = Linear(7, 5), th.randn(2, MANY, 7)
+    grads = [
+        th.autograd.grad(form.square().sum(), [*layer.parameters()])
+        for form in (functional.elu(layer(x), inplace=True), functional.elu(layer(x)))
+    ]
+    th.testing.assert_close(*grads)
+
+
+@needs_one_dnn
+def test_only_large_float32_products_on_the_cpu_take_the_faster_way(monkeypatch):
+    taken = []
+
+    def watched(x, *rest):
+        taken.append(tuple(x.shape))
+        return functional.linear(x, *rest[:2])
+
+    monkeypatch.setattr(module, "ONE_DNN", watched)
+    weight = th.randn(5, 7)
+    for x in (th.randn(FEW_ROWS - 1, 7), th.randn(MANY, 7).double()):
+        product(x, weight.to(x.dtype))
+    assert taken == []
+    product(th.randn(MANY, 7), weight)
+    assert taken == [(MANY, 7)]
+    monkeypatch.setattr(module, "ONE_DNN", None)
+    product(th.randn(MANY, 7), weight)
+    assert len(taken) == 1
+
+
+@needs_one_dnn
+def test_columns_of_a_larger_matrix_are_copied_before_oneDNN_sees_them(monkeypatch):  # noqa: N802  its name
+    laid_out = []
+
+    def watched(x, weight, bias, *rest):
+        laid_out.append(weight.is_contiguous() or weight.t().is_contiguous())
+        return functional.linear(x, weight, bias)
+
+    monkeypatch.setattr(module, "ONE_DNN", watched)
+    for weight in layouts(5, 7).values():
+        product(th.randn(MANY, 7), weight)
+    assert laid_out == [True] * 3
