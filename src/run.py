@@ -82,6 +82,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             args.buffer_size,
             runner.max_seq_length,
             seed_number(args.seed, Stream.REPLAY),
+            "cpu" if args.buffer_device == "cpu" else learner.device,
         )
         run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock)
         run.eval_seed = args.seed
@@ -115,6 +116,8 @@ def _check(args: Any) -> None:
         raise UserError("evaluate=True needs checkpoint_path=<a run's folder or checkpoint>")
     if args.device == "cuda" and not th.cuda.is_available():
         raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
+    if args.cuda_graph and _device(args.device) != "cuda":
+        raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
     task_name(args.env, args.env_args)  # raises for a bad task
 
 
@@ -185,7 +188,7 @@ def train(run: Run, folder: Path, console: Console) -> float:
         play_round(run)
         if run.buffer.can_sample(args.batch_size):
             for _ in range(args.updates_per_run):
-                batch = run.buffer.sample(args.batch_size, run.learner.device)
+                batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
                 run.learner.train(batch, run.t_env, run.episode)
             clock.lap("learn")
         if log_due.due(run.t_env):

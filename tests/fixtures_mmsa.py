@@ -34,11 +34,12 @@ def make_args(config="mmsa", small=True, **settings):
     return extended(args, n_agents=N, n_actions=A, obs_shape=OBS, state_shape=S)
 
 
-def make_learner(config="mmsa", seed=0, **settings):
+def make_learner(config="mmsa", seed=0, device="cpu", **settings):
     """Return a learner (its controller is `learner.mac`) with fresh networks."""
     args = make_args(config, **settings)
     th.manual_seed(seed)
     mac = CONTROLLERS[args.mac](SCHEME, GROUPS, args)
+    mac.agent.to(device)
     return LEARNERS[args.learner](mac, SCHEME, Logger(), args)
 
 

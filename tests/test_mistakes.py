@@ -31,6 +31,7 @@ MISTAKES = {
     "small buffer": (["buffer_size=3"], "buffer_size"),
     "evaluate nothing": (["evaluate=True"], "checkpoint_path"),
     "no checkpoint": (["checkpoint_path=nowhere"], "nowhere"),
+    "graph without a GPU": (["cuda_graph=True", "device=cpu"], "cuda_graph"),
     "key twice": (["seed=1", "seed=2"], "seed"),
 }
 

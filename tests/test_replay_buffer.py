@@ -34,7 +34,8 @@ def numbers_in(batch):
 
 
 def held(replay):
-    return numbers_in(replay)[: replay.episodes_in_buffer]
+    everything = replay.sample(replay.episodes_in_buffer)
+    return sorted(numbers_in(everything))
 
 
 def test_the_oldest_episodes_make_room():
@@ -42,11 +43,11 @@ def test_the_oldest_episodes_make_room():
     replay.insert_episode_batch(episodes(1, 2, 3))
     assert held(replay) == [1, 2, 3]
     replay.insert_episode_batch(episodes(4, 5, 6))
-    assert sorted(held(replay)) == [2, 3, 4, 5, 6]
+    assert held(replay) == [2, 3, 4, 5, 6]
     replay.insert_episode_batch(episodes(7, 8, 9))
-    assert sorted(held(replay)) == [5, 6, 7, 8, 9]
+    assert held(replay) == [5, 6, 7, 8, 9]
     replay.insert_episode_batch(episodes(10, 11, 12, 13, 14))
-    assert sorted(held(replay)) == [10, 11, 12, 13, 14]
+    assert held(replay) == [10, 11, 12, 13, 14]
 
 
 def test_it_can_sample_as_many_episodes_as_it_holds():
@@ -78,6 +79,24 @@ def test_a_sample_is_bit_for_bit_what_was_inserted():
         assert th.equal(sample.storage[row], inserted[number].storage[0])
 
 
+def test_only_filled_rows_take_memory():
+    replay, record = buffer(3), episodes(1).record
+    replay.insert_episode_batch(episodes(1, 2, lengths=(1, 4)))
+    assert replay.n_bytes == (2 + 5) * record
+    replay.insert_episode_batch(episodes(3, 4, lengths=(3, 2)))
+    assert replay.n_bytes == (5 + 4 + 3) * record
+
+
+def test_a_sample_of_full_length_has_empty_rows_behind_every_episode():
+    replay = buffer(3)
+    replay.insert_episode_batch(episodes(1, 2, lengths=(1, 3)))
+    sample = replay.sample(2, full_length=True)
+    assert sample.max_seq_length == T
+    rows = sample.array("filled").sum(axis=(1, 2))
+    assert sorted(rows) == [2, 4]
+    assert not any(sample.storage[b, n:].any() for b, n in enumerate(rows))
+
+
 @pytest.mark.parametrize("lengths, rows", [((2, 4, 1), 5), ((1, 1, 1), 2), ((5, 1, 1), 6)])
 def test_a_sample_is_cut_to_its_longest_episode(lengths, rows):
     replay = buffer(5)
@@ -100,7 +119,7 @@ def test_nothing_is_left_of_a_longer_episode_in_the_same_place():
     replay.insert_episode_batch(episodes(1, 2))
     replay.insert_episode_batch(episodes(3, 4, lengths=(1, 2)))
     assert replay.sample(2).max_seq_length == 3
-    assert replay.array("filled")[:, :, 0].sum(axis=1).tolist() == [2, 3]
+    assert sorted(replay.sample(2).array("filled").sum(axis=(1, 2))) == [2, 3]
 
 
 def test_the_same_seed_draws_the_same_samples():
@@ -128,9 +147,15 @@ def test_every_episode_is_drawn_equally_often():
 def test_a_sample_is_a_copy():
     replay = buffer(3)
     replay.insert_episode_batch(episodes(1, 2, 3))
-    kept = replay.storage.clone()
     replay.sample(3).storage.zero_()
-    assert th.equal(replay.storage, kept)
+    assert held(replay) == [1, 2, 3]
+
+
+def test_a_stored_episode_is_a_copy():
+    replay, batch = buffer(3), episodes(1, 2, 3)
+    replay.insert_episode_batch(batch)
+    batch.storage.zero_()
+    assert held(replay) == [1, 2, 3]
 
 
 def test_batches_of_another_length_are_refused():

@@ -4,40 +4,65 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch as th
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from components.episode_batch import EpisodeBatch, Scheme
 
 
-class ReplayBuffer(EpisodeBatch):
-    """The last `buffer_size` episodes, kept on the CPU in the compact record of `EpisodeBatch`."""
+class ReplayBuffer:
+    """The last `buffer_size` episodes, each as the rows that it fills, in the compact record of `EpisodeBatch`."""
 
     def __init__(
-        self, scheme: Scheme, groups: Mapping[str, int], buffer_size: int, max_seq_length: int, seed: int
+        self,
+        scheme: Scheme,
+        groups: Mapping[str, int],
+        buffer_size: int,
+        max_seq_length: int,
+        seed: int,
+        device: th.device | str = "cpu",
     ) -> None:
-        super().__init__(scheme, groups, buffer_size, max_seq_length)
-        self.buffer_size = buffer_size
-        self.episodes_in_buffer = 0
+        self.scheme, self.groups = scheme, groups
+        self.buffer_size, self.max_seq_length = buffer_size, max_seq_length
+        self.device = th.device(device)
+        self.episodes: list[Tensor] = []  # (rows, record) uint8 each; the oldest is at _next once all places are taken
         self._next = 0
-        self._rows_filled = np.zeros(buffer_size, dtype=np.int64)
         self._rng = np.random.default_rng(seed)
+
+    @property
+    def episodes_in_buffer(self) -> int:
+        """How many episodes there are."""
+        return len(self.episodes)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the episodes take."""
+        return sum(episode.numel() for episode in self.episodes)
 
     def insert_episode_batch(self, batch: EpisodeBatch) -> None:
         """Store every episode of a batch of the same scheme and length; the oldest make room."""
-        assert batch.storage.shape[1:] == self.storage.shape[1:], (batch.storage.shape, self.storage.shape)
-        places = (self._next + np.arange(batch.batch_size)) % self.buffer_size
-        self.storage[places] = batch.storage
-        self._rows_filled[places] = batch.array("filled").sum(axis=(1, 2))
-        self._next = (self._next + batch.batch_size) % self.buffer_size
-        self.episodes_in_buffer = min(self.episodes_in_buffer + batch.batch_size, self.buffer_size)
+        assert batch.max_seq_length == self.max_seq_length, (batch.max_seq_length, self.max_seq_length)
+        lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
+        for storage, rows in zip(batch.storage, lengths, strict=True):
+            episode = storage[:rows].to(self.device, copy=True)
+            if len(self.episodes) < self.buffer_size:
+                self.episodes.append(episode)
+            else:
+                self.episodes[self._next] = episode
+            self._next = (self._next + 1) % self.buffer_size
 
     def can_sample(self, batch_size: int) -> bool:
         """Say whether there are that many episodes."""
         return self.episodes_in_buffer >= batch_size
 
-    def sample(self, batch_size: int, device: th.device | str = "cpu") -> EpisodeBatch:
-        """Draw different episodes uniformly, cut to the longest of them, and bring them to the device in one copy."""
+    def sample(self, batch_size: int, device: th.device | str = "cpu", full_length: bool = False) -> EpisodeBatch:
+        """Draw different episodes uniformly and bring them to the device in one copy.
+
+        They are padded to the longest of them, or with `full_length` to the longest that there can be.
+        """
         assert self.can_sample(batch_size), (self.episodes_in_buffer, batch_size)
         places = self._rng.choice(self.episodes_in_buffer, batch_size, replace=False)
-        length = int(self._rows_filled[places].max())
-        storage = self.storage[:, :length].index_select(0, th.from_numpy(places))
-        return EpisodeBatch(self.scheme, self.groups, batch_size, length, storage).to(device)
+        storage = pad_sequence([self.episodes[place] for place in places], batch_first=True)
+        if full_length:
+            storage = th.nn.functional.pad(storage, (0, 0, 0, self.max_seq_length - storage.shape[1]))
+        return EpisodeBatch(self.scheme, self.groups, batch_size, storage.shape[1], storage).to(device)

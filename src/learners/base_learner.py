@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from components.episode_batch import EpisodeBatch, Scheme
 from components.episode_rows import EpisodeRows
+from learners.cuda_graph import GraphedUpdate
 from learners.losses import masked_mean, td_loss
 from learners.targets import greedy_actions, pick, td_lambda_targets
 from modules.mixers import REGISTRY as MIXERS
@@ -27,7 +28,7 @@ class BaseLearner(ABC):
     """Trains the agent, the mixer and whatever `extra` modules a method adds.
 
     Reads from `args`: `mixer`, `gamma`, `td_lambda`, `double_q`, `lr`, `optim_eps`, `grad_norm_clip`,
-    `target_update_interval` (episodes), `learner_log_interval` (environment steps).
+    `target_update_interval` (episodes), `learner_log_interval` (environment steps), `cuda_graph`.
     """
 
     def __init__(
@@ -48,7 +49,10 @@ class BaseLearner(ABC):
         for module in (*self.trained.values(), *self.targets.values()):
             module.to(self.device).eval()
         self.parameters = [p for module in self.trained.values() for p in module.parameters()]
-        self.optimiser = th.optim.Adam(self.parameters, lr=args.lr, eps=args.optim_eps)
+        self.optimiser = th.optim.Adam(
+            self.parameters, lr=args.lr, eps=args.optim_eps, fused=True, capturable=args.cuda_graph
+        )
+        self.update = GraphedUpdate(self.take_step) if args.cuda_graph else self.take_step
         self.updates = 0
         self.last_target_update_episode = 0
         self.last_log_t = -args.learner_log_interval - 1
@@ -59,6 +63,18 @@ class BaseLearner(ABC):
 
     def train(self, batch: EpisodeBatch, t_env: int, episode_num: int) -> None:
         """Take one optimiser step on a batch on the learner's device, and move the targets when it is time."""
+        figures = self.update(batch)
+        self.updates += 1
+        if episode_num - self.last_target_update_episode >= self.args.target_update_interval:
+            self.update_targets()
+            self.last_target_update_episode = episode_num
+        if t_env - self.last_log_t >= self.args.learner_log_interval:
+            for name, value in figures.items():
+                self.logger.log_stat(name, value.item(), t_env)
+            self.last_log_t = t_env
+
+    def take_step(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Take one optimiser step and return the losses, and what else is logged, as scalars on the device."""
         for module in self.trained.values():
             module.train()
         losses, metrics = self.losses(EpisodeRows(batch))
@@ -68,14 +84,7 @@ class BaseLearner(ABC):
         self.optimiser.step()
         for module in self.trained.values():
             module.eval()
-        self.updates += 1
-        if episode_num - self.last_target_update_episode >= self.args.target_update_interval:
-            self.update_targets()
-            self.last_target_update_episode = episode_num
-        if t_env - self.last_log_t >= self.args.learner_log_interval:
-            for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items():
-                self.logger.log_stat(name, value.item(), t_env)
-            self.last_log_t = t_env
+        return {name: value.detach() for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items()}
 
     def update_targets(self) -> None:
         """Copy parameters and buffers to the targets (hard update)."""
@@ -94,8 +103,9 @@ class BaseLearner(ABC):
             rollout: (R, J+1, D), imagined latents for the mixers.
         """
         batch, mask, states = rows.batch, rows.pair_mask, rows["state"]
-        q_taken = pick(rows.now(q), rows.take_pairs(batch["actions"][:, :-1]).squeeze(-1))
-        chosen = self._mix(self.mixer, q_taken, rows.now(states), None if rollout is None else rows.now(rollout))
+        q_taken = pick(q, rows["actions"].squeeze(-1))
+        # Mixed at an episode's last row too, where no action was taken: cheaper than picking the others' rollouts out.
+        chosen = rows.now(self._mix(self.mixer, q_taken, states, rollout))
         with th.no_grad():
             # With double Q the online agents choose and the target agents score.
             best = greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
@@ -121,7 +131,7 @@ class BaseLearner(ABC):
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
-        """Return (K, 1) from a mixer, or the agents' own values (K, N) without one."""
+        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one."""
         if mixer is None:
             return qs
         return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1)

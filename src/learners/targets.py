@@ -38,11 +38,11 @@ def td_lambda_targets(
         gamma: discount γ.
         td_lambda: λ in [0, 1].
     """
-    targets = th.empty_like(next_values)
-    longer = th.zeros_like(next_values[:, 0])  # G_{t+1} - V_{t+1}, or 0 where there is no transition t+1
-    for t in reversed(range(next_values.shape[1])):
-        values = next_values[:, t]
-        targets[:, t] = rewards[:, t] + gamma * (1 - terminated[:, t]) * (values + td_lambda * longer)
-        if t > 0:
-            longer = mask[:, t] * (targets[:, t] - next_values[:, t - 1])
-    return targets
+    # G_t = base_t + weight_t G_{t+1}, one operation a step; λ counts where transition t+1 took place.
+    lambdas = td_lambda * th.cat([mask[:, 1:], th.zeros_like(mask[:, :1])], dim=1)
+    discounts = gamma * (1 - terminated)
+    base = (rewards + discounts * (1 - lambdas) * next_values).transpose(0, 1).contiguous()
+    weight = (discounts * lambdas).transpose(0, 1).contiguous()
+    for t in reversed(range(len(base) - 1)):
+        base[t].addcmul_(weight[t], base[t + 1])
+    return base.transpose(0, 1)

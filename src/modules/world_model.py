@@ -14,7 +14,8 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.linear import Linear
+from modules.activations import Tanh
+from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear
 
 MIN_STD = 0.1  # keeps log-densities and KL terms finite
@@ -55,6 +56,12 @@ class GaussianEncoder(nn.Module):
         mean, raw = self.layers(x).chunk(2, dim=-1)
         return Gaussian(mean, functional.softplus(raw) + MIN_STD)
 
+    def mean(self, x: Tensor) -> Tensor:
+        """Return the distribution's mean alone, (…, D)."""
+        last = self.layers[2]
+        half = last.out_features // 2
+        return linear(self.layers[:2](x), last.weight[:half], last.bias[:half])
+
 
 class WorldModel(nn.Module):
     """Posterior VAE (VAE-2), SALE of the latent state, prior VAE (VAE-1), and imagination.
@@ -83,7 +90,7 @@ class WorldModel(nn.Module):
         self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
         self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
         self.posterior_decoder = nn.Sequential(
-            Linear(D, width), nn.ELU(inplace=True), Linear(width, n_agents * hidden_size), nn.Tanh()
+            Linear(D, width), nn.ELU(inplace=True), Linear(width, n_agents * hidden_size), Tanh()
         )
         self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser)
         self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
@@ -124,7 +131,11 @@ class WorldModel(nn.Module):
 
     def step(self, s: Tensor, actions: Tensor) -> Tensor:
         """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``."""
-        s_next = self.draw(self.prior(self.embed(s, actions)))
+        embeddings = self.embed(s, actions)
+        if self.sample:
+            s_next = self.prior(embeddings).sample()
+        else:
+            s_next = self.prior_encoder.mean(th.cat(embeddings, dim=-1))
         return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
 
     def imagine(self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int) -> Tensor:

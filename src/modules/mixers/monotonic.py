@@ -4,7 +4,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.linear import Linear
+from modules.linear import Linear, linear
 
 INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start; for states of a few raw cells, dQ_tot/dQ_i then starts near 1
 
@@ -48,8 +48,20 @@ class MonotonicMixing(nn.Module):
 
     def forward(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``c (…, C)`` to ``Q_tot (…)``."""
-        w_1 = self.hyper_w_1(condition).abs().unflatten(-1, (self.n_agents, self.embed_dim))
+        w_1, w_2, b_1, value = self._hypernets(condition)
+        w_1 = w_1.abs().unflatten(-1, (self.n_agents, self.embed_dim))
         # One small product per row: multiplied and summed, which a batched matrix product takes ten times as long for.
-        hidden = functional.elu((agent_qs.unsqueeze(-1) * w_1).sum(dim=-2) + self.hyper_b_1(condition), inplace=True)
-        w_2 = self.hyper_w_2(condition).abs()
-        return (hidden * w_2).sum(dim=-1) + self.value(condition).squeeze(-1)
+        hidden = functional.elu((agent_qs.unsqueeze(-1) * w_1).sum(dim=-2) + b_1, inplace=True)
+        return (hidden * w_2.abs()).sum(dim=-1) + value.squeeze(-1)
+
+    def _hypernets(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """Return what `hyper_w_1`, `hyper_w_2`, `hyper_b_1` and `value` make of the condition.
+
+        All four begin with a linear layer on it, which here is one product.
+        """
+        nets = (self.hyper_w_1, self.hyper_w_2, self.value)
+        firsts = [*(net[0] for net in nets), self.hyper_b_1]
+        weight, bias = th.cat([layer.weight for layer in firsts]), th.cat([layer.bias for layer in firsts])
+        *hidden, b_1 = linear(condition, weight, bias).split([layer.out_features for layer in firsts], dim=-1)
+        w_1, w_2, value = (net[2](functional.relu(first)) for net, first in zip(nets, hidden, strict=True))
+        return w_1, w_2, b_1, value

@@ -1,0 +1,52 @@
+"""What runs on a GPU alone: the update as a CUDA graph, replay on the device, and that both change no figure."""
+
+import pytest
+import torch as th
+from fixtures_mmsa import make_batch, make_learner, padded
+from tiny_runs import play, read
+
+from learners.cuda_graph import WARM_UP
+
+pytestmark = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
+
+CONFIGS = [("iql", {}), ("qmix", {}), ("mmsa", {}), ("mmsa_paper", {"wm_sample": False})]
+
+
+def batches(count):
+    """Episodes in batches of one shape."""
+    return [padded(make_batch(seed=seed), rows=2).to("cuda") for seed in range(count)]
+
+
+@pytest.mark.parametrize(("config", "settings"), CONFIGS)
+def test_the_recorded_update_is_the_eager_one(config, settings):
+    every = {"learner_log_interval": 1, "target_update_interval": 4}
+    eager, graphed = (make_learner(config, device="cuda", **settings, **every, cuda_graph=graph) for graph in (False, True))
+    for number, batch in enumerate(batches(WARM_UP + 8)):
+        for learner in (eager, graphed):
+            learner.train(batch, t_env=number, episode_num=number)
+        found, expected = (learner.logger.latest for learner in (graphed, eager))
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=1e-3, abs=1e-4), (number, name)
+    assert eager.updates == graphed.updates == WARM_UP + 8
+    th.testing.assert_close(graphed.state_tensors(), eager.state_tensors(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_recorded_update_draws_anew_each_time():
+    learner = make_learner("mmsa_paper", device="cuda", cuda_graph=True, lr=1e-12, learner_log_interval=1)
+    batch, seen = batches(1)[0], set()
+    for step in range(WARM_UP + 4):
+        learner.train(batch, t_env=step, episode_num=0)
+        seen.add(learner.logger.latest["loss_rec"])
+    assert len(seen) > WARM_UP + 2
+
+
+@pytest.mark.parametrize("alg", ["qmix", "mmsa"])
+def test_a_whole_run_on_the_gpu_is_that_of_the_eager_form(alg, tmp_path):
+    runs = [
+        play(alg, "lbf", tmp_path / name, device="cuda", **settings)
+        for name, settings in {"eager": {}, "graph": {"cuda_graph": "True", "buffer_device": "learner"}}.items()
+    ]
+    eager, graph = (read(run, "metrics.json") for run in runs)
+    assert eager.keys() == graph.keys()
+    assert graph["loss_td"]["values"][0] == pytest.approx(eager["loss_td"]["values"][0], rel=1e-3)
