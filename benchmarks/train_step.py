@@ -12,6 +12,9 @@ from typing import Any
 
 import torch as th
 from common import SHAPES, make_batch, make_learner, product_rate, seconds, synchronise
+from step_by_step import make_step_by_step
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -100,6 +103,31 @@ def count_operations(alg: str, args: argparse.Namespace) -> float:
     return counter.total
 
 
+def kernel_seconds(learner: Any, batch: Any, updates: int) -> float:
+    """Return the time that the GPU spends in kernels per update."""
+    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiler:
+        for _ in range(updates):
+            learner.train(batch, 1, 1)
+        th.cuda.synchronize()
+    on_device = (event for event in profiler.events() if event.device_type == DeviceType.CUDA)
+    return sum(event.device_time for event in on_device) / updates / 1e6
+
+
+def report_graph(alg: str, args: argparse.Namespace, eager: float) -> None:
+    """Measure the update as a CUDA graph, and step by step, beside the eager form's time."""
+    shape = SHAPES[args.shape]
+    batch = make_batch(shape, args.batch_size).to("cuda")
+    graphed = make_learner(alg, shape, "cuda", cuda_graph=True)
+    took = seconds(lambda: graphed.train(batch, 1, 1), "cuda", args.repeats, warm_up=8)
+    kernels = kernel_seconds(graphed, batch, updates=3)
+    print(f"  CUDA graph: {1e3 * took:.1f} ms, {took / kernels:.2f} times its kernels' {1e3 * kernels:.1f} ms")
+    slow = make_learner(alg, shape, "cuda")
+    make_step_by_step(slow, args.batch_size)
+    slow_took = seconds(lambda: slow.train(batch, 1, 1), "cuda", repeats=3, warm_up=1)
+    print(f"  eager, step by step: {1e3 * slow_took:.1f} ms; eager / graph {eager / took:.1f}, step by step / graph "
+          f"{slow_took / took:.1f}")  # fmt: skip
+
+
 def report(alg: str, args: argparse.Namespace, rate: float) -> None:
     """Measure one algorithm and print a table."""
     shape = SHAPES[args.shape]
@@ -114,6 +142,8 @@ def report(alg: str, args: argparse.Namespace, rate: float) -> None:
     print(f"  {operations / 1e9:.1f} GFLOP in matrix products, {operations / took / rate:.0%} of this machine's rate")
     for part, part_took in sorted(time_parts(learner, batch, args.device, args.repeats).items(), key=lambda i: -i[1]):
         print(f"  {part:20} {1e3 * part_took:8.1f} ms")
+    if args.device == "cuda":
+        report_graph(alg, args, took)
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ def batches(count):
 
 @pytest.mark.parametrize(("config", "settings"), CONFIGS)
 def test_the_recorded_update_is_the_eager_one(config, settings):
-    every = {"learner_log_interval": 1, "target_update_interval": 4}
-    eager, graphed = (make_learner(config, device="cuda", **settings, **every, cuda_graph=graph) for graph in (False, True))
+    settings = settings | {"learner_log_interval": 1, "target_update_interval": 4, "device": "cuda"}
+    eager, graphed = (make_learner(config, **settings, cuda_graph=graph) for graph in (False, True))
     for number, batch in enumerate(batches(WARM_UP + 8)):
         for learner in (eager, graphed):
             learner.train(batch, t_env=number, episode_num=number)

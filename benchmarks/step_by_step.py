@@ -1,0 +1,61 @@
+"""MMSA's update as a plain implementation would run it: every network called once per time step.
+
+It is what the update is compared with on a GPU. The losses are the learner's own, to rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch as th
+from torch import Tensor
+
+
+def per_step(function: Callable[..., Any], n_rows: int) -> Callable[..., Any]:
+    """Return a function that calls another for `n_rows` rows at a time and puts the results together."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        whole = [arg for arg in args if isinstance(arg, Tensor)]
+        pieces = [arg.split(n_rows) if isinstance(arg, Tensor) else None for arg in args]
+        results = [
+            function(*(arg if piece is None else piece[t] for arg, piece in zip(args, pieces, strict=True)), **kwargs)
+            for t in range(-(-len(whole[0]) // n_rows))
+        ]
+        return _joined(results)
+
+    return called
+
+
+def _joined(results: Sequence[Any]) -> Any:
+    if isinstance(results[0], Tensor):
+        return th.cat(results)
+    if isinstance(results[0], tuple):
+        kind = type(results[0])
+        parts = [_joined(part) for part in zip(*results, strict=True)]
+        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    raise TypeError(type(results[0]))
+
+
+def _encode_per_step(encode: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def called(inputs: Tensor, sizes: Sequence[int]) -> Tensor:
+        outputs, hidden = [], None
+        for x in inputs.split(list(sizes)):
+            hidden = encode(x, [len(x)], hidden)
+            outputs.append(hidden)
+        return th.cat(outputs)
+
+    return called
+
+
+def make_step_by_step(learner: Any, B: int) -> None:
+    """Make a learner call its agents, its world model and its mixers for one time step of B episodes at a time."""
+    for agent in (learner.agent, learner.target_agent):
+        agent.encode = _encode_per_step(agent.encode)
+        agent.q_from_hidden = per_step(agent.q_from_hidden, B)
+    for mixer in (learner.mixer, learner.target_mixer):
+        mixer.forward = per_step(mixer.forward, B)
+    model = getattr(learner, "world_model", None)
+    if model is not None:
+        for name in ("posterior", "decode_hidden", "decode_embeddings", "step"):
+            setattr(model, name, per_step(getattr(model, name), B))
+        for module in (model.sale, model.sale.f, model.phi, model.prior_encoder):
+            module.forward = per_step(module.forward, B)
