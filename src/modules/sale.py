@@ -53,9 +53,10 @@ class Normaliser(nn.Module):
 
 
 class ActionLinear(nn.Module):
-    """A linear layer on ``[x, onehot(a_1), …, onehot(a_n)]`` that never builds a one-hot.
+    """A linear layer on ``[x, onehot(a_1), …, onehot(a_n)]``.
 
-    ``W [x, onehot(a)] + b = W_x x + b + Σ_i W_i[a_i]``: `x` is projected once, an action adds one row of a table.
+    Where every action is asked for, ``W [x, onehot(a)] + b = W_x x + b + W_a[a]``: `x` is projected once, an action
+    adds one row of a table.
 
     An action starts with as much say as the whole of `x`: its row is √X times as long as a linear layer would draw
     it. Drawn as usual, it is one input among X, and values hardly differ between actions for most of a run.
@@ -64,7 +65,7 @@ class ActionLinear(nn.Module):
     def __init__(self, x_size: int, n_actors: int, n_actions: int, out_size: int) -> None:
         super().__init__()
         self.x_size, self.n_actors, self.n_actions = x_size, n_actors, n_actions
-        self.linear = nn.Linear(x_size + n_actors * n_actions, out_size)
+        self.linear = Linear(x_size + n_actors * n_actions, out_size)
         with th.no_grad():
             self.linear.weight[:, x_size:] *= x_size**0.5
 
@@ -84,22 +85,19 @@ class ActionLinear(nn.Module):
 
     def forward(self, x: Tensor, actions: Tensor) -> Tensor:
         """Apply to given actions: ``(…, X), (…, n) int64 -> (…, out)``."""
-        return self.x_part(x) + self._action_part(actions)
+        return self.linear(th.cat([x, self._onehots(actions)], dim=-1))
 
     def every(self, x: Tensor) -> Tensor:
         """Apply to every action of a single actor: ``(…, X) -> (…, A, out)``."""
         assert self.n_actors == 1, "only a single actor's actions can be listed"
         return self.x_part(x).unsqueeze(-2) + self.action_table
 
-    def _action_part(self, actions: Tensor) -> Tensor:
-        table = self.action_table
-        offsets = self.n_actions * _arange_like(actions)
-        return functional.embedding(actions + offsets, table).sum(dim=-2)
-
-
-def _arange_like(actions: Tensor) -> Tensor:
-    """Return 0 … n-1 on the actions' device, to be added to (…, n)."""
-    return actions.new_ones(actions.shape[-1]).cumsum(0) - 1
+    def _onehots(self, actions: Tensor) -> Tensor:
+        """Return ``onehot(a_1), …, onehot(a_n)`` (…, n·A). PyTorch's own `one_hot` makes the CPU wait for a GPU."""
+        n, A = self.n_actors, self.n_actions
+        offsets = th.arange(0, n * A, A, device=actions.device)
+        onehots = th.zeros(*actions.shape[:-1], n * A, dtype=self.linear.weight.dtype, device=actions.device)
+        return onehots.scatter_(-1, actions + offsets, 1.0)
 
 
 class StateEncoder(nn.Module):
