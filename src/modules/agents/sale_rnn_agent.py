@@ -87,15 +87,15 @@ class SALERNNAgent(nn.Module):
         third_weight, third_bias = self._through_sale(g.third.weight), self._through_sale(g.third.bias)
         first = linear(before_third, weight_za @ third_weight, weight_za @ third_bias)
         first += linear(z, weight_z, self.head.first.bias).unsqueeze(-2)
-        return self.head.finish(first + self._from_phi(h, weight_phi))
+        return self.head.finish(self._add_phi(first, h, weight_phi))
 
-    def _from_phi(self, h: Tensor, weight_phi: Tensor) -> Tensor:
-        """Return ``W_φ φ^oa`` for every action, (…, A, E)."""
+    def _add_phi(self, first: Tensor, h: Tensor, weight_phi: Tensor) -> Tensor:
+        """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
         state, table = self.phi.x_part(h), self.phi.action_table
         phi = state.unsqueeze(-2) + table
         if self.normalise_phi.name != "avgl1":
-            return linear(self.normalise_phi(phi), weight_phi)
-        return (linear(state, weight_phi).unsqueeze(-2) + linear(table, weight_phi)) / avg_l1(phi)
+            return first.add_(linear(self.normalise_phi(phi), weight_phi))
+        return first.addcdiv_(linear(state, weight_phi).unsqueeze(-2) + linear(table, weight_phi), avg_l1(phi))
 
     def q_imagined(self, h: Tensor) -> Tensor:
         """Score every action where only the history exists: ``h (…, H) -> Q (…, A)``."""
