@@ -22,21 +22,31 @@ def _one_dnn() -> Any:
 
 ONE_DNN = _one_dnn()
 FEW_ROWS = 256  # oneDNN lays the weights out anew in every call, which for fewer rows costs more than it gains
+WIDE = 100  # below this size of a weight's larger side, MKL's product for its gradient is as fast
+
+
+def _one_dnn_takes(x: Tensor) -> bool:
+    return ONE_DNN is not None and x.device.type == "cpu" and x.dtype == th.float32
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x Wᵀ + b`` for ``x (…, K), W (O, K), b (O)``, for code with a gradient of its own."""
-    if (
-        ONE_DNN is None
-        or x.numel() < FEW_ROWS * x.shape[-1]
-        or min(weight.shape) == 1
-        or x.device.type != "cpu"
-        or x.dtype != th.float32
-    ):
+    if x.numel() < FEW_ROWS * x.shape[-1] or min(weight.shape) == 1 or not _one_dnn_takes(x):
         return functional.linear(x, weight, bias)
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
         weight = weight.contiguous()  # oneDNN is a thousand times slower on columns of a larger matrix
     return ONE_DNN(x, weight, bias, "none", [], "")
+
+
+def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Return ``gradᵀ x``, (O, K), for ``grad (M, O), x (M, K)``: the gradient of W in ``x Wᵀ``."""
+    O, K = grad.shape[-1], x.shape[-1]  # noqa: E741  the letter of the shapes
+    if max(O, K) < WIDE or min(O, K) == 1 or not _one_dnn_takes(x):
+        return (x.t() @ grad).t() if K < O else grad.t() @ x
+    # oneDNN is fastest with the narrower of the two as its input.
+    narrow, wide = (x.t(), grad.t()) if K < O else (grad.t(), x.t())
+    out = ONE_DNN(narrow, wide, None, "none", [], "")
+    return out.t() if K < O else out
 
 
 class _Linear(th.autograd.Function):
@@ -55,8 +65,7 @@ class _Linear(th.autograd.Function):
         rows = grad.reshape(-1, grad.shape[-1])
         return (
             product(grad, weight.t()) if for_x else None,
-            # oneDNN would copy both to turn them round
-            rows.t() @ x.reshape(-1, x.shape[-1]) if for_weight else None,
+            weight_gradient(rows, x.reshape(-1, x.shape[-1])) if for_weight else None,
             rows.sum(dim=0) if for_bias else None,
         )
 
