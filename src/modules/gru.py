@@ -34,13 +34,14 @@ class _Unroll(th.autograd.Function):
         w_g, b_g = 2 * to_n * w_h, to_n[:, 0] * (b_h - w_h.sum(dim=1))
         gates = product(x, to_n * w_x, to_n[:, 0] * b_x)  # becomes r, z, n step by step
         halves, from_h = x.new_empty(R, H), x.new_empty(R, H)  # (1 + h') / 2, and 2 (W_n' h + b_n')
-        g = start.add(1).mul_(0.5)
+        g, keeps = start.add(1).mul_(0.5), any(ctx.needs_input_grad)
         r_zs, ns = (part.split(sizes) for part in gates.split([2 * H, H], dim=-1))
         for size, r_z, n, kept, out in zip(sizes, r_zs, ns, from_h.split(sizes), halves.split(sizes), strict=True):
             g = g[:size]
             for_r_z, for_n = product(g, w_g, b_g).split([2 * H, H], dim=-1)
             r, z = r_z.add_(for_r_z).sigmoid_().chunk(2, dim=-1)
-            kept.copy_(for_n)
+            if keeps:
+                kept.copy_(for_n)
             g = th.lerp(n.addcmul_(r, for_n).sigmoid_(), g, z, out=out)
         h = halves.mul_(2).sub_(1)
         ctx.save_for_backward(x, start, w_x, w_h, gates, from_h, h)

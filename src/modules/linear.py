@@ -17,7 +17,8 @@ def _one_dnn() -> Any:
     """Return oneDNN's linear operator, or None where it is missing or gains nothing."""
     if not th.backends.mkldnn.is_available() or "AVX512" not in th.backends.cpu.get_cpu_capability():
         return None
-    return getattr(th.ops.mkldnn, "_linear_pointwise", None)
+    operator = getattr(th.ops.mkldnn, "_linear_pointwise", None)
+    return None if operator is None else operator.default
 
 
 ONE_DNN = _one_dnn()
