@@ -72,14 +72,22 @@ def test_only_large_float32_products_on_the_cpu_take_the_faster_way(monkeypatch)
 
 
 @needs_one_dnn
-def test_columns_of_a_larger_matrix_are_copied_before_oneDNN_sees_them(monkeypatch):  # noqa: N802  its name
+@pytest.mark.parametrize(("out", "size"), [(128, 128), (128, 5), (5, 128)])
+def test_oneDNN_never_sees_columns_of_a_larger_matrix_as_a_weight(out, size, monkeypatch):  # noqa: N802  its name
     laid_out = []
+    one_dnn = module.ONE_DNN
 
-    def watched(x, weight, bias, *rest):
+    def watched(x, weight, *rest):
         laid_out.append(weight.is_contiguous() or weight.t().is_contiguous())
-        return functional.linear(x, weight, bias)
+        return one_dnn(x, weight, *rest)
 
     monkeypatch.setattr(module, "ONE_DNN", watched)
-    for weight in layouts(5, 7).values():
-        product(th.randn(MANY, 7), weight)
-    assert laid_out == [True] * 3
+    columns = slice(size, 2 * size)
+    for weight in layouts(out, size).values():
+        for x in (th.randn(MANY, size), th.randn(MANY, 3 * size)[:, columns]):
+            x, weight = x.requires_grad_(), weight.requires_grad_()
+            grad = th.randn(MANY, 3 * out)[:, out : 2 * out]
+            found = th.autograd.grad(linear(x, weight), [x, weight], grad)
+            expected = th.autograd.grad(functional.linear(x, weight), [x, weight], grad)
+            th.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert len(laid_out) >= 18 and all(laid_out)

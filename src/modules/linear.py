@@ -30,13 +30,16 @@ def _one_dnn_takes(x: Tensor) -> bool:
     return ONE_DNN is not None and x.device.type == "cpu" and x.dtype == th.float32
 
 
+def _laid_out(weight: Tensor) -> Tensor:
+    """Return a weight as oneDNN wants it: on columns of a larger matrix it is up to a thousand times slower."""
+    return weight if weight.is_contiguous() or weight.t().is_contiguous() else weight.contiguous()
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x Wᵀ + b`` for ``x (…, K), W (O, K), b (O)``, for code with a gradient of its own."""
     if x.numel() < FEW_ROWS * x.shape[-1] or min(weight.shape) == 1 or not _one_dnn_takes(x):
         return functional.linear(x, weight, bias)
-    if not (weight.is_contiguous() or weight.t().is_contiguous()):
-        weight = weight.contiguous()  # oneDNN is a thousand times slower on columns of a larger matrix
-    return ONE_DNN(x, weight, bias, "none", [], "")
+    return ONE_DNN(x, _laid_out(weight), bias, "none", [], "")
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
@@ -46,7 +49,7 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
         return (x.t() @ grad).t() if K < O else grad.t() @ x
     # oneDNN is fastest with the narrower of the two as its input.
     narrow, wide = (x.t(), grad.t()) if K < O else (grad.t(), x.t())
-    out = ONE_DNN(narrow, wide, None, "none", [], "")
+    out = ONE_DNN(narrow, _laid_out(wide), None, "none", [], "")
     return out.t() if K < O else out
 
 
