@@ -76,8 +76,8 @@ class ActionLinear(nn.Module):
 
     @property
     def action_table(self) -> Tensor:
-        """``W_i[a]`` as rows (n·A, out)."""
-        return self.linear.weight[:, self.x_size :].t()
+        """``W_i[a]`` as rows (n·A, out), laid out as such: a sum takes on the layout of what is added."""
+        return self.linear.weight[:, self.x_size :].t().contiguous()
 
     def x_part(self, x: Tensor) -> Tensor:
         """Return ``W_x x + b``: ``(…, X) -> (…, out)``."""
