@@ -31,6 +31,7 @@ class BasicMAC:
         )
         self.agent: nn.Module = AGENTS[args.agent](input_size, args)
         self.hidden_size: int = args.rnn_hidden_dim
+        self._ids = np.eye(self.n_agents, dtype=np.float32)
         self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
@@ -81,7 +82,7 @@ class BasicMAC:
             taken = batch.array("actions")[bs, t - 1, :, 0] if t > 0 else np.full(obs.shape[:2], self.n_actions)
             parts.append(self._onehots[taken])
         if self.obs_agent_id:
-            parts.append(np.broadcast_to(np.eye(self.n_agents), (len(obs), self.n_agents, self.n_agents)))
+            parts.append(np.broadcast_to(self._ids, (len(obs), *self._ids.shape)))
         inputs = th.from_numpy(np.concatenate(parts, axis=-1, dtype=np.float32)).to(self.device)
         h = self.agent.encode(inputs, [len(obs)], hidden)
         return self.agent.q_from_hidden(h, inputs[..., : obs.shape[-1]]).cpu().numpy(), h

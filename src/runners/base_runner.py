@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch as th
 
-from components.episode_batch import EpisodeBatch, Scheme, episode_scheme
+from components.episode_batch import EpisodeBatch, Rows, Scheme, episode_scheme
 from envs.multiagentenv import EnvInfo
 from envs.serving import Outcome, View
 
@@ -74,24 +74,30 @@ class BaseRunner(ABC):
         assert 0 < n <= self.batch_size, (n, self.batch_size)
         self.clock.lap("other")
         batch = EpisodeBatch(self.scheme, self.groups, n, self.max_seq_length)
-        for slot, view in enumerate(self._reset([seed for seed, _ in streams])):
-            _write_view(batch, slot, 0, view)
+        views = self._reset([seed for seed, _ in streams])
         self.clock.lap("env")
+        _write_views(batch, slice(None), 0, views)
 
         active, t = list(range(n)), 0
         returns, results = [0.0] * n, [None] * n
         hidden = mac.init_hidden(n)
+        draws = self._draws(streams) if epsilon > 0 else None
+        self.clock.lap("batch")
         while active:
-            draws = self._draws(streams, active) if epsilon > 0 else None
-            actions, hidden = mac.select_actions(batch, t, hidden, epsilon, draws, bs=active)
+            slots = slice(None) if len(active) == n else active  # NumPy is quicker with a slice than with a list
+            drawn = None if draws is None else draws[slots, t]
+            actions, hidden = mac.select_actions(batch, t, hidden, epsilon, drawn, bs=slots)
             self.clock.lap("act")
             outcomes = self._step(active, actions)
             self.clock.lap("env")
-            batch.update({"actions": actions[..., None]}, bs=active, ts=t)
+            rewards, ended, _, _, views = zip(*outcomes, strict=True)
+            batch.array("actions")[slots, t, :, 0] = actions
+            batch.array("reward")[slots, t, 0] = rewards
+            batch.array("terminated")[slots, t, 0] = ended
+            _write_views(batch, slots, t + 1, views)
             going_on = []
             for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
                 returns[slot] += outcome.reward
-                _write_outcome(batch, slot, t, outcome)
                 if outcome.terminated or outcome.truncated:
                     results[slot] = EpisodeResult(
                         streams[slot][0], returns[slot], t + 1, outcome.truncated, outcome.info
@@ -105,22 +111,16 @@ class BaseRunner(ABC):
             self.clock.lap("batch")
         return batch, results
 
-    def _draws(self, streams: Streams, active: Sequence[int]) -> np.ndarray:
-        """Return (n, 2, N) uniform numbers, each episode's from its own generator."""
-        return np.stack([streams[slot][1].random((2, self.info.n_agents)) for slot in active])
+    def _draws(self, streams: Streams) -> np.ndarray:
+        """Return (n, T, 2, N) uniform numbers for exploring whole episodes, each episode's from its own generator."""
+        shape = (self.info.episode_limit, 2, self.info.n_agents)
+        return np.stack([generator.random(shape) for _, generator in streams])
 
 
-def _write_view(batch: EpisodeBatch, slot: int, t: int, view: View) -> None:
-    batch.array("obs")[slot, t] = view.obs
-    batch.array("state")[slot, t] = view.state
-    batch.array("avail_actions")[slot, t] = view.avail_actions
-    batch.array("filled")[slot, t] = True
-
-
-def _write_outcome(batch: EpisodeBatch, slot: int, t: int, outcome: Outcome) -> None:
-    batch.array("reward")[slot, t] = outcome.reward
-    batch.array("terminated")[slot, t] = outcome.terminated
-    _write_view(batch, slot, t + 1, outcome.view)
+def _write_views(batch: EpisodeBatch, slots: Rows, t: int, views: Sequence[View]) -> None:
+    for name, values in zip(View._fields, zip(*views, strict=True), strict=True):
+        batch.array(name)[slots, t] = values
+    batch.array("filled")[slots, t] = True
 
 
 def _torch_dtype(dtype: np.dtype) -> th.dtype:
