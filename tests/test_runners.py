@@ -151,6 +151,23 @@ def test_row_t_holds_the_view_before_action_t_and_what_the_action_led_to(runner)
     assert ends == {"terminated", "truncated"}
 
 
+@pytest.mark.parametrize("runner", [("vector", 8)], indirect=True, ids=str)
+def test_every_step_of_an_episode_explores_by_the_next_draws_of_its_own_generator(runner):
+    mac, seen = make_mac(runner), []
+
+    def watched(batch, t, hidden, epsilon, draws, bs):
+        slots = range(8) if isinstance(bs, slice) else bs
+        seen.extend((slot, t, drawn) for slot, drawn in zip(slots, draws, strict=True))
+        return select(batch, t, hidden, epsilon, draws, bs)
+
+    select, mac.select_actions = mac.select_actions, watched
+    runner.run(mac, streams(NUMBERS[:8]), EPSILON)
+    generators = [generator for _, generator in streams(NUMBERS[:8])]
+    assert len(seen) > 16
+    for slot, _, drawn in sorted(seen, key=lambda entry: entry[:2]):
+        assert np.array_equal(drawn, generators[slot].random((2, N)))
+
+
 def test_the_episode_runner_refuses_several_environments():
     with pytest.raises(ValueError, match="batch_size_run=3"):
         make_runner("episode", 3)
