@@ -1,0 +1,63 @@
+"""The benchmarks run, and what they compare computes the same."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch as th
+from fixtures_mmsa import make_batch, make_learner
+from processes import WAIT
+
+from components.episode_rows import EpisodeRows
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def output_of(name, *args):
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=4 * WAIT).stdout
+
+
+def test_an_update_is_measured_part_by_part():
+    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "1")
+    for alg, parts in (("qmix", 6), ("mmsa", 8)):
+        table = said.split(f"\n{alg}: ")[1].split("\n\n")[0]
+        assert re.match(r"\d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
+        assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
+
+
+def test_a_stored_episode_takes_less_than_two_fifths_of_pymarl2s():
+    said = output_of("memory", "--episodes", "60")
+    assert 0.1 < float(re.search(r"ratio (\S+)", said)[1]) <= 0.4
+
+
+def test_play_is_split_into_its_parts():
+    said = output_of("acting", "--rounds", "1")
+    assert re.findall(r"^(\w+): \d+ steps/s", said, re.M) == ["qmix", "mmsa"]
+    shares = [int(share) for share in re.findall(r"(\d+)%", said)]
+    assert sum(shares) == pytest.approx(200, abs=4)
+
+
+@pytest.mark.slow
+def test_whole_runs_are_timed():
+    said = output_of("throughput", "--rounds", "1", "--steps", "16000", "--threads", "1")
+    speeds = dict(re.findall(r"^(\w+): median (\d+) steps/s$", said, re.M))
+    assert speeds.keys() == {"qmix", "mmsa"} and all(int(speed) > 100 for speed in speeds.values())
+
+
+@pytest.mark.parametrize("config", ["qmix", "mmsa"])
+def test_the_step_by_step_form_has_the_same_losses_and_gradients(config, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from step_by_step import make_step_by_step
+
+    learner, batch = make_learner(config), make_batch()
+    rows = EpisodeRows(batch, packed=False)
+    inputs = learner.parameters
+    whole = learner.losses(rows)[0]
+    expected = th.autograd.grad(sum(whole.values()), inputs)
+    make_step_by_step(learner, batch.batch_size)
+    stepped = learner.losses(rows)[0]
+    th.testing.assert_close(stepped, whole, rtol=1e-5, atol=1e-6)
+    th.testing.assert_close(th.autograd.grad(sum(stepped.values()), inputs), expected, rtol=1e-3, atol=1e-5)
