@@ -16,8 +16,10 @@ def keep_freed_memory() -> None:
     An update frees and asks for the same hundreds of megabytes as the one before. Given back to the system in between,
     each page has to be cleared and mapped again, which took a quarter of an update's time (docs/performance.md).
     """
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None)
-    if sys.platform != "linux" or not hasattr(libc, "mallopt"):
+    if not hasattr(libc, "mallopt"):  # another C library than glibc
         return
     libc.mallopt(M_MMAP_THRESHOLD, NEVER)
     libc.mallopt(M_TRIM_THRESHOLD, NEVER)
