@@ -18,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from components.episode_batch import EpisodeBatch, episode_scheme
 from controllers import REGISTRY as CONTROLLERS
 from learners import REGISTRY as LEARNERS
+from main import CONFIG_DIR
 from utils.config import extended, resolve, to_args
 from utils.logging import Logger
-
-CONFIG_DIR = Path(__file__).parents[1] / "src" / "config"
 
 
 class Shape(NamedTuple):

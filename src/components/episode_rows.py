@@ -40,7 +40,7 @@ class EpisodeRows:
             self.sizes = [B] * rows
         self.n_first = self.sizes[0]
         self.mask = self.take(filled).float()
-        self.pair_mask = self.take_pairs(filled[:, 1:]).float()
+        self.pair_mask = self.then(self.mask)
 
     def _pack(self, lengths: Tensor) -> None:
         """Find the place of every filled row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""

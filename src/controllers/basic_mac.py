@@ -94,7 +94,7 @@ class BasicMAC:
         parts = [obs]
         if self.obs_last_action:
             last = obs.new_zeros(R, N, self.n_actions)
-            taken = rows.take_pairs(rows.batch["actions"][:, :-1])
+            taken = rows.now(rows["actions"])
             rows.then(last).scatter_(-1, taken, rows.pair_mask[:, None, None].expand(taken.shape))
             parts.append(last)
         if self.obs_agent_id:

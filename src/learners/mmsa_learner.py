@@ -78,7 +78,7 @@ class MMSALearner(BaseLearner):
         `h (R, N, H)` carries no gradient. The model is trained on the actions that were taken.
         """
         model, args, pairs = self.world_model, self.args, rows.pair_mask
-        actions = rows.take_pairs(rows.batch["actions"][:, :-1]).squeeze(-1)  # (K, N)
+        actions = rows.now(rows["actions"]).squeeze(-1)  # (K, N)
 
         posterior = model.posterior(h)
         s = model.draw(posterior)
@@ -129,7 +129,7 @@ class MMSALearner(BaseLearner):
         losses = {}
         if self.args.agent_sale_loss:
             u = self.agent.sale_input(h, rows["obs"]).detach()
-            _, z_oa = self.agent.sale(rows.now(u), rows.take_pairs(rows.batch["actions"][:, :-1]))
+            _, z_oa = self.agent.sale(rows.now(u), rows.now(rows["actions"]))
             with th.no_grad():
                 z_o_next = self.agent.sale.f(rows.then(u))
             losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(z_oa, z_o_next, rows.pair_mask)

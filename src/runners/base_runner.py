@@ -91,9 +91,8 @@ class BaseRunner(ABC):
             outcomes = self._step(active, actions)
             self.clock.lap("env")
             rewards, ended, _, _, views = zip(*outcomes, strict=True)
-            batch.array("actions")[slots, t, :, 0] = actions
-            batch.array("reward")[slots, t, 0] = rewards
-            batch.array("terminated")[slots, t, 0] = ended
+            led_to = {"reward": np.array(rewards)[:, None], "terminated": np.array(ended)[:, None]}
+            batch.update({"actions": actions[..., None], **led_to}, bs=slots, ts=t)
             _write_views(batch, slots, t + 1, views)
             going_on = []
             for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
@@ -118,9 +117,8 @@ class BaseRunner(ABC):
 
 
 def _write_views(batch: EpisodeBatch, slots: Rows, t: int, views: Sequence[View]) -> None:
-    for name, values in zip(View._fields, zip(*views, strict=True), strict=True):
-        batch.array(name)[slots, t] = values
-    batch.array("filled")[slots, t] = True
+    quantities = zip(View._fields, zip(*views, strict=True), strict=True)
+    batch.update({**dict(quantities), "filled": True}, bs=slots, ts=t)
 
 
 def _torch_dtype(dtype: np.dtype) -> th.dtype:

@@ -33,13 +33,13 @@ class MonotonicMixing(nn.Module):
 
         def hypernet(out_size: int) -> nn.Sequential:
             return nn.Sequential(
-                Linear(condition_size, hypernet_embed), nn.ReLU(inplace=True), Linear(hypernet_embed, out_size)
+                Linear(condition_size, hypernet_embed), nn.ReLU(), Linear(hypernet_embed, out_size)
             )
 
         self.hyper_w_1 = hypernet(n_agents * embed_dim)
         self.hyper_w_2 = hypernet(embed_dim)
         self.hyper_b_1 = Linear(condition_size, embed_dim)
-        self.value = nn.Sequential(Linear(condition_size, embed_dim), nn.ReLU(inplace=True), Linear(embed_dim, 1))
+        self.value = nn.Sequential(Linear(condition_size, embed_dim), nn.ReLU(), Linear(embed_dim, 1))
         with th.no_grad():
             for parameter in self.hyper_w_2[-1].parameters():
                 parameter.mul_(INITIAL_GAIN)
@@ -63,5 +63,5 @@ class MonotonicMixing(nn.Module):
         firsts = [*(net[0] for net in nets), self.hyper_b_1]
         weight, bias = th.cat([layer.weight for layer in firsts]), th.cat([layer.bias for layer in firsts])
         *hidden, b_1 = linear(condition, weight, bias).split([layer.out_features for layer in firsts], dim=-1)
-        w_1, w_2, value = (net[2](functional.relu(first)) for net, first in zip(nets, hidden, strict=True))
+        w_1, w_2, value = (net[2](net[1](first)) for net, first in zip(nets, hidden, strict=True))
         return w_1, w_2, b_1, value
