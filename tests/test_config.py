@@ -272,7 +272,8 @@ PAIRS = [(alg, env) for alg in config_names(REAL, ALGS) for env in config_names(
 @pytest.mark.parametrize(("config", "env_config"), PAIRS)
 def test_every_shipped_pair_declares_each_setting_once_with_meaning_and_default_in_range(config, env_config):
     declared, resolved = declared_settings(config, env_config, REAL), resolve(config, env_config, {}, REAL)
-    leaves = {key: value for key, value in flat(resolved).items() if key != "name"}
+    leaves = {key: value for key, value in flat(resolved).items() if key not in ("name", "env_config")}
+    assert (resolved["name"], resolved["env_config"]) == (config, env_config)
     assert leaves.keys() == declared.keys() and resolved["env"] and isinstance(resolved["env_args"], dict)
     for key, value in leaves.items():
         assert declared[key].meaning and declared[key].parse(value) == value

@@ -17,7 +17,7 @@ from utils.settings_schema import DECLARATION_FORM, Setting, Value, read_declara
 
 ALGS, ENVS = "algs", "envs"
 _FLAGS = {ALGS: "--config", ENVS: "--env-config"}
-_CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config"}
+_CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config", "env_config": "--env-config"}
 
 
 class MissingSettingError(UserError, AttributeError):
@@ -63,7 +63,9 @@ def config_names(config_dir: Path, folder: str) -> list[str]:
 
 
 def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
-    """Return the nested settings of a run, always with `env`, `env_args` and `name` (the algorithm config).
+    """Return the nested settings of a run, with `name` and `env_config`: the two configs that they come from.
+
+    `env` and `env_args` are always there.
 
     `updates` maps dotted keys to raw text. Raises UserError, one line, for a wrong name, file or value.
     """
@@ -74,7 +76,7 @@ def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir
         if key not in declared:
             raise _unknown(key, declared, config, env_config, config_dir)
         values[key] = declared[key].parse(text)
-    return {"name": config, "env_args": {}} | _nested(values)
+    return {"name": config, "env_config": env_config, "env_args": {}} | _nested(values)
 
 
 def declared_settings(config: str, env_config: str, config_dir: Path) -> dict[str, Setting]:
@@ -129,7 +131,7 @@ def _algorithm_entries(name: str, config_dir: Path) -> list[Entry]:
 def _lay(entry: Entry, declared: dict[str, Setting], values: dict[str, Value]) -> None:
     """Declare or override one setting in place."""
     key = entry.key
-    if key in ("name", "base"):
+    if key in ("name", "base", "env_config"):
         raise UserError(f"{entry.place}: {key} is no setting (`base` belongs in files under {ALGS}/, once)")
     setting = read_declaration(key, entry.comment, entry.file, entry.line)
     if setting is not None:
