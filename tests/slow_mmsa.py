@@ -95,9 +95,11 @@ class SlowEpisode:
         if not hasattr(args, "agent_sale_loss"):  # IQL, VDN, QMIX
             return terms
         if args.agent_sale_loss:
-            u = self.obs if args.sale_input == "obs" else self.h.detach()
+            history = self.h_target if args.agent_sale_hidden == "target" else self.h
+            u = self.obs if args.sale_input == "obs" else history.detach()
             z_a, z_next = agent.sale.g(agent.sale.f(u[t]), self.actions[t, :, None]), agent.sale.f(u[t + 1])
-            terms["loss_sale_agent"] = args.agent_sale_coef * mse_loss(z_a, z_next.detach())
+            foreseen = agent.predictor(z_a) if args.agent_sale_predictor else z_a
+            terms["loss_sale_agent"] = args.agent_sale_coef * mse_loss(foreseen, z_next.detach())
         if args.sale_input == "obs":
             q = agent.q_from_hidden(self.h[t], self.obs[t])
             terms["loss_distil"] = mse_loss(agent.imagined_head(self.h[t].detach()), q.detach())

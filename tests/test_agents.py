@@ -27,6 +27,8 @@ KINDS = {
     "sale_rnn, detached": ("mmsa", {"sale_detach": True}),
     "sale_rnn on observations": ("mmsa", {"sale_input": "obs"}),
     "sale_rnn on observations, detached": ("mmsa", {"sale_input": "obs", "sale_detach": True}),
+    "sale_rnn, fixed": ("mmsa", {"sale_fixed": True}),
+    "sale_rnn beside a linear layer": ("mmsa", {"sale_skip": True}),
     "sale_rnn, layer norm": ("mmsa", {"sale_normaliser": "layer"}),
 }
 SALE_KINDS = [kind for kind in KINDS if kind.startswith("sale")]
@@ -48,14 +50,16 @@ def filled(batch):
 def plain_q(agent, h, obs, a):
     """Q_i(h, a) by the book: concatenate, embed, concatenate, score."""
     onehot = th.eye(A, dtype=h.dtype)[a].expand(*h.shape[:-1], A)
-    z = agent.sale.f(obs if agent.reads_obs else h)
-    g = agent.sale.g
+    sale = agent.fixed_sale or agent.sale
+    z = sale.f(obs if agent.reads_obs else h)
+    g = sale.g
     hidden = th.nn.functional.elu(g.first.linear(th.cat([z, onehot], dim=-1)))
     z_a = g.third(th.nn.functional.elu(g.second(hidden)))
     if agent.sale_detach:
         z, z_a = z.detach(), z_a.detach()
     phi = agent.normalise_phi(agent.phi.linear(th.cat([h, onehot], dim=-1)))
-    return agent.head.last(agent.head.first(th.cat([z, z_a, phi], dim=-1)).relu())[..., 0]
+    q = agent.head.last(agent.head.first(th.cat([z, z_a, phi], dim=-1)).relu())[..., 0]
+    return q if agent.skip is None else q + agent.skip(h)[..., a]
 
 
 @pytest.mark.parametrize("kind", SALE_KINDS)
@@ -67,7 +71,7 @@ def test_all_actions_at_once_and_the_plain_form_agree_in_value_and_gradient(kind
     fast = agent.q_from_hidden(h, obs)
     th.testing.assert_close(fast, plain)
     weights = th.randn_like(plain)
-    inputs = [h, *agent.parameters()]
+    inputs = [h, *(p for p in agent.parameters() if p.requires_grad)]
     grads = [
         th.autograd.grad((form * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
         for form in (fast, plain)

@@ -55,6 +55,7 @@ WITHOUT_WORLD_MODEL_PAPER = """
     loss_sale_agent
               .  x  x  .  .     -          .         -           -     -      -   -   -    -     -       .      .
 """
+FIXED = {"agent_sale_loss": True, "sale_fixed": True}
 # config, switches, the table in pieces: a later row replaces an earlier one of its name
 CASES = {
     "mmsa": ("mmsa", {}, [MMSA]),
@@ -78,6 +79,12 @@ CASES = {
         {"sale_input": "obs"},
         [ON_OBSERVATIONS, ON_OBSERVATIONS_PAPER],
     ),
+    "agent_sale_hidden=target": (
+        "mmsa",
+        {"agent_sale_loss": True, "agent_sale_hidden": "target"},
+        [MMSA, AGENT_SALE],
+    ),
+    "sale_fixed": ("mmsa", FIXED, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
     "paper, wm_hidden=online": (
         "mmsa_paper",
         {"wm_hidden": "online"},
@@ -162,6 +169,26 @@ def test_the_groups_of_the_table_are_all_the_parameters_there_are(config):
         groups = modules_by_group(learner)
         in_table = {id(p) for name, m in groups.items() if m and "⁻" not in name for p in m.parameters()}
         assert in_table == ours
+
+
+def test_what_is_added_to_the_agents_is_trained_by_the_loss_that_reads_it():
+    settings = {"agent_sale_loss": True, "agent_sale_predictor": True, "sale_skip": True}
+    learner = drifted(make_learner("mmsa", **settings))
+    losses, _ = learner.losses(EpisodeRows(make_batch()))
+    groups = {"predictor": learner.agent.predictor, "skip": learner.agent.skip}
+    found = {name: marks(loss, groups) for name, loss in losses.items()}
+    nothing = {"predictor": ".", "skip": "."}
+    others = {name: nothing for name in ("loss_kl", "loss_rec", "loss_sale")}
+    trained = {"loss_td": nothing | {"skip": "x"}, "loss_sale_agent": nothing | {"predictor": "x"}}
+    assert found == others | trained
+
+
+def test_gradients_reach_histories_through_fixed_encoders():
+    """They are constants of Q, as a target's are, but what they read is not."""
+    learner = drifted(make_learner("mmsa", **FIXED))
+    h = th.randn(2, 3, learner.mac.hidden_size, requires_grad=True)
+    embedded = learner.agent.value_sale.f(h)
+    assert th.autograd.grad(embedded.square().sum(), h)[0].abs().sum() > 0
 
 
 @pytest.mark.parametrize("config", ["mmsa", "qmix"])

@@ -33,6 +33,9 @@ KINDS = {
     "predicting": ("mmsa", MEANS | {"rec_target": "next"} | WEIGHTS),
     "decoded": ("mmsa", MEANS | DECODED),
     "on observations": ("mmsa_paper", MEANS | {"sale_input": "obs"}),
+    "SALE on the target's histories": ("mmsa_paper", MEANS | {"agent_sale_hidden": "target"}),
+    "SALE through a predictor, fixed": ("mmsa_paper", MEANS | {"agent_sale_predictor": True, "sale_fixed": True}),
+    "SALE beside a linear layer": ("mmsa", MEANS | {"sale_skip": True}),
     "no world model": ("mmsa_paper", {"use_world_model": False}),
 }
 
@@ -165,6 +168,35 @@ def test_targets_are_copied_every_interval_and_only_then(config):
         assert same(snapshot(learner.targets), snapshot(learner.trained))
 
 
+def test_values_read_encoders_one_period_old_and_target_values_those_before():
+    learner = make_learner("mmsa_paper", sale_fixed=True, target_update_interval=10)
+    agent, target = learner.agent, learner.target_agent
+    first = snapshot({"sale": agent.sale})
+    for episode in (1, 2, 10):  # the last one moves them
+        h = th.randn(4, 3, learner.mac.hidden_size)
+        assert th.equal(agent.value_sale.f(h), target.value_sale.f(h)) and agent.value_sale is agent.fixed_sale
+        assert same(first, snapshot({"sale": agent.fixed_sale}))
+        learner.train(make_batch(seed=episode), t_env=episode, episode_num=episode)
+    second = snapshot({"sale": agent.sale})
+    assert not same(first, second)
+    assert same(second, snapshot({"sale": agent.fixed_sale})) and same(first, snapshot({"sale": target.fixed_sale}))
+    learner.train(make_batch(), t_env=20, episode_num=20)
+    assert same(second, snapshot({"sale": target.fixed_sale}))
+    assert same(snapshot({"sale": agent.sale}), snapshot({"sale": agent.fixed_sale}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"sale_fixed": True}, "nothing else would train f and g"),
+        ({"agent": "rnn", "agent_sale_loss": True}, "need agent=sale_rnn"),
+    ],
+)
+def test_switches_that_do_not_go_together_are_refused(settings, says):
+    with pytest.raises(ValueError, match=says):
+        make_learner("mmsa", **settings)
+
+
 @pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
 def test_one_batch_again_and_again_is_learnt(config):
     settings = {"wm_sample": False, "kl_coef": 0} if config.startswith("mmsa") else {}
@@ -197,7 +229,8 @@ def switches():
 @pytest.mark.parametrize("length", [1, 6])
 @pytest.mark.parametrize(("key", "value"), switches())
 def test_every_switch_trains_on_episodes_of_any_length(key, value, length):
-    learner = make_learner("mmsa", **(DECODED if value == "decoded" else {}) | {key: value})
+    needs = {"rollout_mode": DECODED, "sale_fixed": {"agent_sale_loss": True}}
+    learner = make_learner("mmsa", **(needs.get(key, {}) | {key: value}))
     batch = make_batch([(length, "terminated"), (1, "truncated")])
     for step in range(2):
         learner.train(batch, t_env=100_000 * step, episode_num=0)

@@ -48,7 +48,7 @@ class BaseLearner(ABC):
             self.targets["mixer"] = self.target_mixer
         for module in (*self.trained.values(), *self.targets.values()):
             module.to(self.device).eval()
-        self.parameters = [p for module in self.trained.values() for p in module.parameters()]
+        self.parameters = [p for module in self.trained.values() for p in module.parameters() if p.requires_grad]
         self.optimiser = th.optim.Adam(
             self.parameters, lr=args.lr, eps=args.optim_eps, fused=True, capturable=args.cuda_graph
         )

@@ -27,12 +27,17 @@ class MMSALearner(BaseLearner):
 
     Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
     `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`, `kl_alpha`,
-    `agent_sale_loss`, `sale_input`, and the loss weights `kl_coef`, `rec_coef`, `sale_coef`, `agent_sale_coef`.
+    `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`, `rec_coef`,
+    `sale_coef`, `agent_sale_coef`.
     """
 
     def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
         if args.use_world_model and (args.mac, args.mixer) != ("sale_mac", "rollout_qmix"):
             raise ValueError(f"imagination needs mac=sale_mac and mixer=rollout_qmix, not {args.mac} and {args.mixer}")
+        if args.agent != "sale_rnn" and (args.agent_sale_loss or args.sale_fixed):
+            raise ValueError(f"agent_sale_loss and sale_fixed need agent=sale_rnn, not {args.agent}")
+        if args.sale_fixed and not args.agent_sale_loss:
+            raise ValueError("sale_fixed=True needs agent_sale_loss=True: nothing else would train f and g")
         self.world_model = (
             WorldModel(
                 n_agents=args.n_agents,
@@ -52,6 +57,12 @@ class MMSALearner(BaseLearner):
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
         )
 
+    def update_targets(self) -> None:
+        """Move the targets, then the fixed encoders: TD7's values read f, g one period old, its targets two."""
+        super().update_targets()
+        if self.args.sale_fixed:
+            self.agent.fix_encoders()
+
     def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return L_TD, L_KL, L_REC and L(f, g), weighted, and their parts."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
@@ -69,7 +80,7 @@ class MMSALearner(BaseLearner):
             s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
             rollout = self.imagine(rows, s, target_q if follows_target else q.detach())  # (R, J+1, D)
         losses["loss_td"], td_metrics = self.td(rows, q, target_q, rollout)
-        losses |= self.agent_losses(rows, h, q)
+        losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
 
     def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
@@ -121,18 +132,19 @@ class MMSALearner(BaseLearner):
                 horizon=self.args.rollout_horizon,
             )
 
-    def agent_losses(self, rows: EpisodeRows, h: Tensor, q: Tensor) -> dict[str, Tensor]:
+    def agent_losses(self, rows: EpisodeRows, h: Tensor, target_h: Tensor, q: Tensor) -> dict[str, Tensor]:
         """Return the losses of the agents besides L_TD: their own L(f, g), and imagination's distilled head.
 
         Both stand on ``sg u``: the history is trained by L_TD alone.
         """
         losses = {}
         if self.args.agent_sale_loss:
-            u = self.agent.sale_input(h, rows["obs"]).detach()
-            _, z_oa = self.agent.sale(rows.now(u), rows.now(rows["actions"]))
+            history = target_h if self.args.agent_sale_hidden == "target" else h
+            u = self.agent.sale_input(history, rows["obs"]).detach()
+            predicted = self.agent.predict_next(rows.now(u), rows.now(rows["actions"]))
             with th.no_grad():
                 z_o_next = self.agent.sale.f(rows.then(u))
-            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(z_oa, z_o_next, rows.pair_mask)
+            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(predicted, z_o_next, rows.pair_mask)
         if self.args.sale_input == "obs":
             error = functional.mse_loss(self.agent.q_imagined(h.detach()), q.detach(), reduction="none")
             losses["loss_distil"] = masked_mean(rows.now(error.mean(dim=(-2, -1))), rows.pair_mask)

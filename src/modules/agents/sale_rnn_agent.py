@@ -4,6 +4,7 @@ Letters: H hidden size, A actions, E embedding size. ``…`` stands for any lead
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from types import SimpleNamespace
 
 import torch as th
@@ -44,7 +45,9 @@ class SALERNNAgent(nn.Module):
     """Parameters shared by all agents.
 
     Reads from `args`: `rnn_hidden_dim`, `n_actions`, `obs_shape`, `sale_embed_dim`, `sale_normaliser`, `sale_input`
-    (what f and g read: ``hidden`` h_t, or ``obs`` o_t) and `sale_detach` (f and g are not trained through Q).
+    (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `sale_detach` (f and g are not trained through Q), `sale_fixed`
+    (Q reads copies of f and g, see `fix_encoders`), `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h,
+    and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
@@ -54,9 +57,14 @@ class SALERNNAgent(nn.Module):
         self.sale_detach = args.sale_detach
         self.encoder = HistoryEncoder(input_shape, H)
         self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser)
+        self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
+        self.predictor = (
+            nn.Sequential(Linear(E, E), nn.ELU(inplace=True), Linear(E, E)) if args.agent_sale_predictor else None
+        )
         self.phi = ActionLinear(H, 1, A, E)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
         self.head = ValueHead(E)
+        self.skip = Linear(H, A) if args.sale_skip else None
         if self.reads_obs:
             # Imagination has no o_t: a linear head distilled from Q speaks there, see `q_imagined`.
             self.imagined_head = Linear(H, A)
@@ -64,6 +72,20 @@ class SALERNNAgent(nn.Module):
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
         return self.encoder(inputs, sizes, hidden)
+
+    @property
+    def value_sale(self) -> SALE:
+        """The f and g that Q reads."""
+        return self.sale if self.fixed_sale is None else self.fixed_sale
+
+    def fix_encoders(self) -> None:
+        """Let Q read f and g as they are now, until the next call. For agents with `sale_fixed`."""
+        self.fixed_sale.load_state_dict(self.sale.state_dict())
+
+    def predict_next(self, u: Tensor, actions: Tensor) -> Tensor:
+        """Predict ``z^o_{t+1}`` from ``u_t (…, X)`` and ``a_t (…, 1)`` for the SALE loss: (…, E)."""
+        _, z_oa = self.sale(u, actions)
+        return z_oa if self.predictor is None else self.predictor(z_oa)
 
     def sale_input(self, h: Tensor, obs: Tensor | None) -> Tensor:
         """Return ``u (…, X)``, what f and g read: h, or the observation."""
@@ -80,14 +102,15 @@ class SALERNNAgent(nn.Module):
         without a nonlinearity are one product: g's third with the head's part for z^oa, and φ with the head's part
         for φ^oa, since AvgL1Norm divides all of an embedding by one number.
         """
-        z, g = self._embed_state(h, obs), self.sale.g
+        z, g = self._embed_state(h, obs), self.value_sale.g
         weight_z, weight_za, weight_phi = self.head.parts()
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
             before_third = g.finish(g.first.every(z))
         third_weight, third_bias = self._through_sale(g.third.weight), self._through_sale(g.third.bias)
         first = linear(before_third, weight_za @ third_weight, weight_za @ third_bias)
         first += linear(z, weight_z, self.head.first.bias).unsqueeze(-2)
-        return self.head.finish(self._add_phi(first, h, weight_phi))
+        q = self.head.finish(self._add_phi(first, h, weight_phi))
+        return q if self.skip is None else q + self.skip(h)
 
     def _add_phi(self, first: Tensor, h: Tensor, weight_phi: Tensor) -> Tensor:
         """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
@@ -103,7 +126,7 @@ class SALERNNAgent(nn.Module):
 
     def _embed_state(self, h: Tensor, obs: Tensor | None) -> Tensor:
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
-            return self.sale.f(self.sale_input(h, obs))
+            return self.value_sale.f(self.sale_input(h, obs))
 
     def _through_sale(self, weight: Tensor) -> Tensor:
         return weight.detach() if self.sale_detach else weight
