@@ -42,7 +42,11 @@ def test_a_transition_leads_from_its_row_to_the_next(packed):
     places, pairs = rows.take(numbered(batch, T + 1)), rows.take_pairs(numbered(batch, T))
     assert th.equal(rows.now(places), pairs)
     assert th.equal(rows.then(places), pairs + th.tensor([0, 1]))
-    assert th.equal(rows.pairs_then(pairs), rows.pairs_now(pairs) + th.tensor([0, 1]))
+    for after in range(len(rows.sizes) - 1):  # from here on, those that are so many steps in
+        assert (places[:, 1] >= after).all() and places[0, 1] == after
+        assert th.equal(rows.then(places, after), rows.now(places, after) + th.tensor([0, 1]))
+        places = rows.then(places, after)
+    places = rows.take(numbered(batch, T + 1))
     step_by_step = [places[first : first + size, 1].unique().tolist() for first, size in starts(rows.sizes)]
     assert step_by_step == [[t] for t in range(len(rows.sizes))]
 

@@ -85,7 +85,7 @@ def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_
     learner, batch = drifted(make_learner("mmsa", wm_hidden=wm_hidden)), make_batch()
     model, taken = learner.world_model, []
     step = model.step
-    monkeypatch.setattr(model, "step", lambda s, actions: taken.append(actions) or step(s, actions))
+    monkeypatch.setattr(model, "step", lambda s, actions, mean: taken.append(actions) or step(s, actions, mean))
     rows = EpisodeRows(batch)
     inputs, avail = learner.mac.build_inputs(rows), rows["avail_actions"]
     actor = learner.target_agent if wm_hidden == "target" else learner.agent
@@ -116,7 +116,9 @@ def test_training_moves_every_parameter_and_logs_finite_figures(config):
     model = {"loss_kl", "loss_rec", "loss_sale", "kl_prior_normal", "kl_posterior_prior"}
     parts = {"rec_z_sa", "rec_z_s", "rec_phi", "rec_h"}
     own = {"loss_sale_agent"} if config == "mmsa_paper" else set()
-    assert figures.keys() == common | model | parts | own
+    looked_up = learner.diagnose(make_batch()).keys()
+    norms = {name for name in figures if name.startswith("grad_norm_")}
+    assert figures.keys() == common | model | parts | own | looked_up | norms
 
 
 def test_figures_are_logged_when_it_is_time():

@@ -34,7 +34,7 @@ class EpisodeRows:
         self.shape = filled.shape
         self.packed = filled.device.type == "cpu" if packed is None else packed
         if self.packed:
-            self._pack(filled.sum(dim=1))
+            self._pack(filled.sum(dim=1).cpu(), filled.device)
         else:
             B, rows = self.shape
             self.sizes = [B] * rows
@@ -42,7 +42,7 @@ class EpisodeRows:
         self.mask = self.take(filled).float()
         self.pair_mask = self.then(self.mask)
 
-    def _pack(self, lengths: Tensor) -> None:
+    def _pack(self, lengths: Tensor, device: th.device) -> None:
         """Find the place of every filled row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""
         lengths, T = lengths.numpy(), self.shape[1] - 1
         longest_first = np.argsort(-lengths, kind="stable")
@@ -52,8 +52,8 @@ class EpisodeRows:
         episode = longest_first[rank]
         now = _followed(sizes)
         self.sizes = sizes.tolist()
-        self._places, self._now = th.from_numpy(episode * (T + 1) + step), th.from_numpy(now)
-        self._pair_places = th.from_numpy((episode * T + step)[now])
+        self._places, self._now = (th.from_numpy(at).to(device) for at in (episode * (T + 1) + step, now))
+        self._pair_places = th.from_numpy((episode * T + step)[now]).to(device)
 
     def take(self, x: Tensor) -> Tensor:
         """Return the rows ``(R, …)`` of a quantity ``(B, T+1, …)``."""
@@ -76,21 +76,18 @@ class EpisodeRows:
         """Return the rows (R, …) of one of the batch's quantities."""
         return self.take(self.batch[name])
 
-    def now(self, x: Tensor) -> Tensor:
-        """Return the rows that a transition leads on from: ``(R, …) -> (K, …)``."""
-        return x[self._now] if self.packed else x[: -self.n_first]
+    def now(self, x: Tensor, after: int = 0) -> Tensor:
+        """Return the rows that a transition leads on from: ``(R, …) -> (K, …)``.
 
-    def then(self, x: Tensor) -> Tensor:
-        """Return the rows that the transitions lead to, in the same order: ``(R, …) -> (K, …)``, a view."""
-        return x[self.n_first :]
+        With `after`, `x` holds only the rows that many steps into their episode and later, and so does the result.
+        """
+        if not self.packed:
+            return x[: -self.n_first]
+        return x[self._now if after == 0 else th.from_numpy(_followed(np.array(self.sizes[after:]))).to(x.device)]
 
-    def pairs_now(self, x: Tensor) -> Tensor:
-        """Return the transitions that another one follows: ``(K, …) -> (K', …)``."""
-        return x[th.from_numpy(_followed(np.array(self.sizes[1:])))] if self.packed else self.now(x)
-
-    def pairs_then(self, x: Tensor) -> Tensor:
-        """Return the transitions that follow another one, in the same order: ``(K, …) -> (K', …)``, a view."""
-        return x[self.sizes[1] :]
+    def then(self, x: Tensor, after: int = 0) -> Tensor:
+        """Return the rows that those transitions lead to, in the same order: ``(R, …) -> (K, …)``, a view."""
+        return x[self.sizes[after] :]
 
 
 def _step_and_rank(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

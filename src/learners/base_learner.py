@@ -69,9 +69,25 @@ class BaseLearner(ABC):
             self.update_targets()
             self.last_target_update_episode = episode_num
         if t_env - self.last_log_t >= self.args.learner_log_interval:
-            for name, value in figures.items():
+            looked_up = self.part_grad_norms(figures["grad_norm"]) | self.diagnose(batch)
+            for name, value in {**figures, **looked_up}.items():
                 self.logger.log_stat(name, value.item(), t_env)
             self.last_log_t = t_env
+
+    def diagnose(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Return further figures, each by the name it is logged under, when it is time to log: nothing by default."""
+        return {}
+
+    def part_grad_norms(self, grad_norm: Tensor) -> dict[str, Tensor]:
+        """Return the norm of the last gradient on each part of the networks, before clipping, as `grad_norm` is."""
+        norms = {}
+        for module_name, module in self.trained.items():
+            for part_name, part in module.named_children():
+                grads = [p.grad for p in part.parameters() if p.grad is not None]
+                if grads:
+                    norms[f"grad_norm_{module_name}.{part_name}"] = nn.utils.get_total_norm(grads)
+        clipped = th.stack(list(norms.values())).norm().clamp(min=1e-30)
+        return {name: norm / clipped * grad_norm for name, norm in norms.items()}
 
     def take_step(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Take one optimiser step and return the losses, and what else is logged, as scalars on the device."""

@@ -14,10 +14,11 @@ import torch as th
 from torch import Tensor
 from torch.nn import functional
 
-from components.episode_batch import Scheme
+from components.episode_batch import EpisodeBatch, Scheme
 from components.episode_rows import EpisodeRows
 from learners.base_learner import BaseLearner
 from learners.losses import kl_loss, masked_mean, reconstruction_loss, sale_loss
+from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
 from modules.world_model import Embeddings, Gaussian, WorldModel
 
@@ -83,6 +84,10 @@ class MMSALearner(BaseLearner):
         losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
 
+    def diagnose(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Return what is logged of the world model and the embeddings, see `mmsa_diagnostics`."""
+        return diagnose(self, batch)
+
     def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return them (R, D), the model's losses, and their parts.
 
@@ -102,8 +107,9 @@ class MMSALearner(BaseLearner):
         decoded = model.decode_embeddings(model.draw(prior))
         wanted, steps = embeddings, pairs
         if args.rec_target == "next":  # the pair at t+1 needs an action there
-            decoded, wanted = Embeddings(*map(rows.pairs_now, decoded)), Embeddings(*map(rows.pairs_then, embeddings))
-            steps = rows.pairs_then(pairs)
+            decoded = Embeddings(*(rows.now(output, after=1) for output in decoded))
+            wanted = Embeddings(*(rows.then(embedding, after=1) for embedding in embeddings))
+            steps = rows.then(pairs, after=1)
         rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
 
         with th.no_grad():
@@ -115,8 +121,8 @@ class MMSALearner(BaseLearner):
         }
         return s, losses, {**kl_parts, **rec_parts}
 
-    def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor) -> Tensor:
-        """Roll out J steps from all R starting points at once: (R, J+1, D).
+    def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, mean: bool = False) -> Tensor:
+        """Roll out J steps from all R starting points at once: (R, J+1, D); with `mean`, without chance.
 
         The agents act greedily in imagination: at the first step in `q (R, N, A)`, the values of the real histories,
         then in the values of imagined ones; both the target agents' with `wm_hidden=target`. L_TD reaches the model
@@ -130,6 +136,7 @@ class MMSALearner(BaseLearner):
                 greedy_actions(q, avail),
                 policy=lambda hidden: self.mac.imagined_actions(actor, hidden, avail),
                 horizon=self.args.rollout_horizon,
+                mean=mean,
             )
 
     def agent_losses(self, rows: EpisodeRows, h: Tensor, target_h: Tensor, q: Tensor) -> dict[str, Tensor]:

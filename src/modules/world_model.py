@@ -129,16 +129,18 @@ class WorldModel(nn.Module):
         """Return a latent state of the distribution: a sample, or the mean with `sample=False`."""
         return distribution.sample() if self.sample else distribution.mean
 
-    def step(self, s: Tensor, actions: Tensor) -> Tensor:
-        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``."""
+    def step(self, s: Tensor, actions: Tensor, mean: bool = False) -> Tensor:
+        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``; with `mean`, without chance."""
         embeddings = self.embed(s, actions)
-        if self.sample:
+        if self.sample and not mean:
             s_next = self.prior(embeddings).sample()
         else:
             s_next = self.prior_encoder.mean(th.cat(embeddings, dim=-1))
         return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
 
-    def imagine(self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int) -> Tensor:
+    def imagine(
+        self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int, mean: bool = False
+    ) -> Tensor:
         """Roll out J steps from every starting point at once.
 
         Args:
@@ -146,6 +148,7 @@ class WorldModel(nn.Module):
             actions: ``â_t (…, N)`` int64, what the agents do at the starting points.
             policy: imagined hidden states ``h' (…, N, H)`` to the agents' actions (…, N); no gradient is asked of it.
             horizon: J.
+            mean: take means, whatever `sample` says.
 
         Returns:
             ``ŝ_t … ŝ_{t+J}``, (…, J+1, D).
@@ -155,5 +158,5 @@ class WorldModel(nn.Module):
             if j > 0:
                 with th.no_grad():
                     actions = policy(self.decode_hidden(latents[-1]))
-            latents.append(self.step(latents[-1], actions))
+            latents.append(self.step(latents[-1], actions, mean))
         return th.stack(latents).movedim(0, -2)
