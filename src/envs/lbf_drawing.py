@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GRID_SIDE, SMALLEST_CELL, LARGEST_CELL = 560, 24, 72  # pixels; the first is what the longer side should measure
 MARGIN, LINE, TEXT = 16, 24, 14
-LEAST_WIDTH, ENTRY_WIDTH = 480, 224  # of the picture, and of what is said of one agent
+LEAST_WIDTH, ENTRY_WIDTH = 480, 186  # of the picture, and of what is said of one agent
 SHADE = "24"  # opacity, of FF
 GRASS, LEAF, OUTLINE = "#FAFAF7", "#3C7A3C", "#8C8200"
 
