@@ -248,10 +248,7 @@ def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
 
 def evaluate(run: Run, folder: Path, console: Console) -> None:
     """Play `test_nepisode` greedy episodes on streams of their own, log them, and append one row for each."""
-    streams = [
-        episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number)
-        for number in range(run.args.test_nepisode)
-    ]
+    streams = evaluation_streams(run, run.args.test_nepisode)
     results: list[EpisodeResult] = []
     with run.clock.booking_all_on("test"):
         for first in range(0, len(streams), run.args.batch_size_run):
@@ -261,6 +258,11 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
     append_rows(folder / "eval_episodes.csv", EVAL_HEADER, rows)
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
+
+
+def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Generator]]:
+    """Return the streams of the first `count` evaluation episodes at `run.t_env`."""
+    return [episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number) for number in range(count)]
 
 
 def _won(run: Run, result: EpisodeResult) -> str:

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import re
+import subprocess
 import sys
 from inspect import signature
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import counting_env
@@ -124,6 +125,45 @@ def test_closing_twice_is_harmless(name, env_args):
     episode(env, 0, 0)
     env.close()
     env.close()
+
+
+@every_env
+def test_actions_have_names_of_their_own(name, env_args):
+    env = make_env(name, env_args)
+    names = env.action_names()
+    assert len(set(names)) == len(names) == env.info.n_actions and all(type(word) is str for word in names)
+
+
+@pytest.mark.parametrize("name, env_args", CASES[:-1], ids=IDS[:-1])
+def test_pictures_have_one_size_and_looking_changes_nothing(name, env_args):
+    looked_at, left_alone = make_env(name, env_args), make_env(name, env_args)
+    pictures = []
+
+    def look_after(method):
+        def called(*args):
+            answer = method(*args)
+            pictures.append(looked_at.render())
+            return answer
+
+        return called
+
+    looked_at.step, looked_at.reset = look_after(looked_at.step), look_after(looked_at.reset)
+    for seed in range(2):
+        assert same(episode(looked_at, seed, 1), episode(left_alone, seed, 1))
+    ((shape, dtype),) = {(picture.shape, picture.dtype) for picture in pictures}
+    assert len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 100 and dtype == np.uint8
+    assert not any(np.array_equal(one, two) for one, two in pairwise(pictures))
+
+
+def test_an_environment_without_pictures_says_so_in_one_line():
+    with pytest.raises(UserError, match=r"^this environment cannot be drawn: CountingEnv has no render") as answer:
+        make_env("counting", COUNTING).render()
+    assert "\n" not in str(answer.value)
+
+
+def test_training_does_not_load_what_draws():
+    code = "import sys, envs.lbf, envs.matrix_game; sys.exit('PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=CONFIGS.parents[1]).returncode == 0
 
 
 @every_env

@@ -12,7 +12,9 @@ from lbforaging.foraging.environment import Action
 
 from envs import task_name
 from envs.lbf import LBFEnv
+from envs.lbf_drawing import GRASS, LINE, _Drawing, draw, seen_agents, seen_food
 from envs.lbf_task import FORM, parse_key
+from utils.drawing import YELLOW, agent_colour
 from utils.errors import UserError
 
 LOAD = Action.LOAD.value
@@ -243,3 +245,100 @@ def test_every_accepted_key_can_be_played(data):
     assert all(player.position is not None for player in env._game.players)
     reward, *_ = env.step(env.get_avail_actions().argmax(axis=1))
     assert reward == 0.0 and env.get_avail_actions().any(axis=1).all()
+
+
+def at(picture, env, cell, right=0.0):
+    """The colour in the middle of a cell, or so many cells to the right of it."""
+    drawing = _Drawing(env._game)
+    x, y = drawing.centre(cell)
+    return "#" + "".join(f"{channel:02X}" for channel in picture[int(y), int(x + right * drawing.cell)])
+
+
+def test_food_and_agents_are_drawn_where_the_game_has_them_and_taken_food_is_not():
+    env, rng, taken = make("Foraging-9x6-3p-3f-v3"), np.random.default_rng(0), 0
+    for seed in range(10):
+        env.reset(seed)
+        food, over = list(env._game.food_left), False
+        while not over:
+            _, terminated, truncated, _ = env.step(hungry_actions(rng, env))
+            over = terminated or truncated
+            picture = env.render()
+            yellow = {cell for cell in np.ndindex(6, 9) if at(picture, env, cell) == YELLOW}
+            assert yellow == set(map(tuple, np.argwhere(env._game.field).tolist()))
+            for agent, player in enumerate(env._game.players):
+                assert at(picture, env, player.position, right=-0.28) == agent_colour(agent)
+        taken += len(food) - len(yellow)
+    assert taken > 5
+
+
+def test_levels_returns_and_the_step_are_written():
+    env = make("Foraging-2s-8x8-2p-2f-v2")
+    env.reset(0)
+    game, below = env._game, _Drawing(env._game).bottom
+    (one, other), food, plain = game.players, next(iter(game.food_left)), draw(game)
+
+    def changed():
+        """Whether the grid, the line of step and return, and the lines of the agents differ from the plain picture."""
+        differs = (draw(game) != plain).any(axis=(1, 2))
+        return [bool(part.any()) for part in np.split(differs, [below, below + LINE + 8])]
+
+    assert changed() == [False, False, False]
+    one.level = 9
+    assert changed() == [True, False, False]
+    one.level = int(env.get_obs()[0, -4])
+    game.food_left[food] += 1
+    assert changed()[0]
+    game.food_left[food] -= 1
+    one.score = 0.5
+    assert changed() == [False, True, True]
+    other.score = -0.5  # together nothing, as in the plain picture
+    assert changed() == [False, False, True]
+    one.score = other.score = 0
+    one.reward = 0.5  # the library keeps the last reward beyond a reset: it is none of this episode's
+    assert changed() == [False, False, False]
+    game.current_step = 1
+    assert changed() == [False, True, True]
+    one.reward = 0
+    assert changed() == [False, True, False]
+
+
+@pytest.mark.parametrize("key", ["Foraging-2s-8x8-4p-3f-v3", "Foraging-2s-9x5-3p-3f-v2"])
+def test_windows_hold_exactly_the_food_and_agents_of_the_observation(key):
+    env, task = make(key), parse_key(key)
+    rng = np.random.default_rng(0)
+    unlike = 0
+    for seed in range(200):
+        env.reset(seed)
+        env.step(rng.integers(0, 5, task.players))
+        players = [player.position for player in env._game.players]
+        for cell, levels in zip(players, env.get_obs()[:, 2::3], strict=True):
+            food, agents = (
+                [other for other in others if within(other, window(cell, 2))]
+                for others, window in ((env._game.food_left, seen_food), (players, seen_agents))
+            )
+            assert len(food) == (levels[: task.foods] > 0).sum()
+            assert len(agents) == (levels[task.foods :] > 0).sum()
+            unlike += len(agents) > sum(within(other, seen_food(cell, 2)) for other in players)
+    assert unlike > 10
+
+
+def within(cell, window):
+    top, left, bottom, right = window
+    return top <= cell[0] <= bottom and left <= cell[1] <= right
+
+
+def test_what_an_agent_sees_is_shaded_and_nothing_is_where_all_see_everything():
+    env = make("Foraging-2s-9x6-1p-2f-v3")
+    for seed in range(10):
+        env.reset(seed)
+        picture, (agent,) = env.render(), [player.position for player in env._game.players]
+        for cell in set(np.ndindex(6, 9)) - {agent, *env._game.food_left}:
+            assert (at(picture, env, cell) != GRASS) == within(cell, seen_food(agent, 2))
+    env = make("Foraging-9x6-1p-2f-v3")
+    env.reset(0)
+    empty = set(np.ndindex(6, 9)) - {env._game.players[0].position, *env._game.food_left}
+    assert {at(env.render(), env, cell) for cell in empty} == {GRASS}
+
+
+def test_actions_have_the_librarys_names():
+    assert make("Foraging-8x8-2p-2f-v3").action_names() == ["none", "north", "south", "west", "east", "load"]

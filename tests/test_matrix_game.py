@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from envs import make_env
+from envs.matrix_drawing import CELL, GAP, HEAD
 from envs.matrix_game import GAMES
+from utils.drawing import YELLOW
 from utils.errors import UserError
 
 
@@ -63,3 +65,33 @@ def test_both_agents_observe_the_state_and_episodes_have_their_announced_length(
 def test_unknown_game_names_the_nearest():
     with pytest.raises(UserError, match="unknown matrix game 'twostep': did you mean two_step"):
         make_env("matrix_game", {"key": "twostep"})
+
+
+def yellow(env):
+    """How many cells of the picture are marked as taken."""
+    picture = env.render().astype(int)
+    marked = (picture == [int(YELLOW[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=-1)
+    return round(marked.sum() / (CELL - 2) ** 2)
+
+
+def test_the_picture_marks_the_joint_actions_taken_until_the_next_reset():
+    env = make_env("matrix_game", {"key": "two_step"})
+    env.reset(0)
+    marked = [yellow(env)]
+    for joint in ((1, 0), (1, 1)):
+        env.step(np.array(joint))
+        marked.append(yellow(env))
+    env.reset(0)
+    assert [*marked, yellow(env)] == [0, 1, 2, 0]
+
+
+def test_the_picture_marks_the_first_agents_row_and_the_seconds_column():
+    pictures = []
+    for joint in ((0, 1), (1, 0)):
+        env = make_env("matrix_game", {"key": "one_step"})
+        env.reset(0)
+        env.step(np.array(joint))
+        pictures.append(env.render())
+    centre = [(HEAD + (row + 0.15) * CELL, GAP + (col + 0.15) * CELL) for row, col in ((0, 1), (1, 0))]
+    blue = [[picture[int(y), int(x), 2] for y, x in centre] for picture in pictures]  # yellow has little of it
+    assert blue[0][0] == blue[1][1] == int(YELLOW[5:], 16) and blue[0][1] == blue[1][0] == 255

@@ -6,7 +6,7 @@ in v2, whose generator left the upper end out; where S is 1 the level is 1. With
 either version: the level is S.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -202,6 +202,16 @@ class LBFEnv(MultiAgentEnv):
     def get_avail_actions(self) -> np.ndarray:
         """Return (N, 6) bool: the game's valid actions, or all without `valid_actions_only`."""
         return self._game.available() if self._valid_actions_only else self._all_available
+
+    def action_names(self) -> Sequence[str]:
+        """Return the library's names, in small letters."""
+        return [action.name.lower() for action in Action]
+
+    def render(self) -> np.ndarray:
+        """Return a picture of the game, (height, width, 3) uint8; see `envs.lbf_drawing`."""
+        from envs.lbf_drawing import draw  # brings Pillow, which training has no use for
+
+        return draw(self._game)
 
     def close(self) -> None:
         """Close the game."""

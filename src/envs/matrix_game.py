@@ -43,7 +43,7 @@ class MatrixGameEnv(MultiAgentEnv):
     def __init__(self, key: str) -> None:
         self._game = GAMES[self.task_name({"key": key})]
         self._state = 0
-        self._step = 0
+        self._taken: list[tuple[int, int, int]] = []  # state, and the action of each agent in it
         n_actions, n_states = len(self._game.payoffs[0]), len(self._game.payoffs)
         self._one_hot = np.eye(n_states, dtype=np.float32)
         self._available = np.ones((N_AGENTS, n_actions), dtype=bool)
@@ -69,14 +69,14 @@ class MatrixGameEnv(MultiAgentEnv):
     def reset(self, seed: int) -> None:
         """Return to state 0. The games are deterministic: the seed is accepted and not used."""
         self._state = 0
-        self._step = 0
+        self._taken = []
 
     def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
         """Pay the payoff of the joint action, (2,) integers; after the last step the state stays."""
         mine, other = actions.tolist()
         reward = self._game.payoffs[self._state][mine][other]
-        self._step += 1
-        terminated = self._step == self.info.episode_limit
+        self._taken.append((self._state, mine, other))
+        terminated = len(self._taken) == self.info.episode_limit
         if not terminated:
             self._state = self._game.successors[mine]
         return float(reward), terminated, False, {}
@@ -92,6 +92,12 @@ class MatrixGameEnv(MultiAgentEnv):
     def get_avail_actions(self) -> np.ndarray:
         """Return (2, A) bool, all True."""
         return self._available
+
+    def render(self) -> np.ndarray:
+        """Return a picture of the payoffs and of what was taken, (height, width, 3) uint8; see `matrix_drawing`."""
+        from envs.matrix_drawing import draw  # brings Pillow, which training has no use for
+
+        return draw(self._game, self._state, self._taken)
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""

@@ -1,11 +1,13 @@
 """The contract between an environment and the rest of the framework."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,14 @@ class MultiAgentEnv(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free what the environment holds; calling it again does nothing."""
+
+    def action_names(self) -> Sequence[str]:
+        """Return a short name for each of the A actions, for pictures; their numbers where they have no names."""
+        return [str(action) for action in range(self.info.n_actions)]
+
+    def render(self) -> np.ndarray:
+        """Return a picture of the environment as it is now, drawn without a screen: (height, width, 3) uint8.
+
+        Optional. All pictures of an environment have one size, and looking changes nothing.
+        """
+        raise UserError(f"this environment cannot be drawn: {type(self).__name__} has no render()")
