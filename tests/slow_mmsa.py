@@ -1,6 +1,6 @@
 """The losses of every learner in their slow form: one episode, one transition, one imagined step at a time.
 
-Written from the paper's equations (MMSA §4.2-4.4) for `wm_sample=false`; targets come from the forward view. Every
+Written from the paper's equations (MMSA §4.2-4.4) for `wm_sample=false rollout_sample=false`; targets come from the forward view. Every
 `detach` is an `sg` of docs/mmsa.md, so the gradients are those that the losses should have.
 """
 
@@ -27,7 +27,7 @@ def slow_losses(learner, batch):
             terms["rec_h"] += [episode.hidden_error(t) for t in range(length + 1)]
     means = {name: th.stack(values).mean() for name, values in terms.items()}
     if "rec_h" in means:
-        means["loss_rec"] += learner.args.rec_coef * means.pop("rec_h")
+        means["loss_rec"] += learner.args.rec_hidden_coef * means.pop("rec_h")
     return means
 
 
@@ -59,7 +59,7 @@ class SlowEpisode:
         """Return ŝ_t … ŝ_{t+J}, each step by step."""
         latents, q = [self.s[t]], self.dreamer.q_from_hidden(self.model_h[t], self.obs[t])
         for _ in range(self.args.rollout_horizon):
-            latents.append(self.model.step(latents[-1], self.best(q, t)))
+            latents.append(self.model.step(latents[-1], self.best(q, t), draw=False))
             q = self.dreamer.q_imagined(self.model.decode_hidden(latents[-1]))
         return th.stack(latents) if self.args.wm_td_grad else th.stack(latents).detach()
 
@@ -121,7 +121,7 @@ class SlowEpisode:
         normal = Independent(Normal(th.zeros_like(p.mean), th.ones_like(p.std)), 1)
         to_posterior, to_prior = kl_divergence(posterior, still_prior), kl_divergence(still_posterior, prior)
         balanced = args.kl_alpha * to_posterior + (1 - args.kl_alpha) * to_prior
-        kl = (kl_divergence(prior, normal) + balanced) / p.mean.shape[-1]
+        kl = (args.kl_normal_coef * kl_divergence(prior, normal) + balanced) / p.mean.shape[-1]
         z_sa = model.sale.g(model.sale.f(self.s[t].detach()), self.actions[t])
         sale = mse_loss(z_sa, model.sale.f(self.s[t + 1]).detach())
         terms = {"loss_kl": args.kl_coef * kl, "loss_sale": args.sale_coef * sale}

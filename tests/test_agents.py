@@ -154,7 +154,7 @@ def test_some_episodes_act_on_while_others_have_ended():
 
 @pytest.mark.parametrize("name", ["qmix", "mmsa", "mmsa_paper"])
 def test_acting_and_learning_do_not_disturb_each_other(name):
-    sample = {} if name == "qmix" else {"wm_sample": False}
+    sample = {} if name == "qmix" else {"wm_sample": False, "rollout_sample": False}
     learner, batch = make_learner(name, **sample), make_batch()
     losses, acted = losses_of(learner, batch), act_along(learner.mac, batch)
     interrupted = act_along(learner.mac, batch, interrupt=lambda: losses_of(learner, make_batch(seed=1)))

@@ -9,7 +9,8 @@ from learners.cuda_graph import WARM_UP
 
 pytestmark = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
 
-CONFIGS = [("iql", {}), ("qmix", {}), ("mmsa", {}), ("mmsa_paper", {"wm_sample": False})]
+MEANS = {"wm_sample": False, "rollout_sample": False}
+CONFIGS = [("iql", {}), ("qmix", {}), ("mmsa", MEANS), ("mmsa_paper", MEANS)]
 
 
 def batches(count):

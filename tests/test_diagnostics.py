@@ -59,7 +59,7 @@ def slow_errors(learner, batch, j):
         for t in range(len(h) - j):
             imagined = s[t]
             for k in range(j):
-                imagined = model.step(imagined, actions[t + k], mean=True)
+                imagined = model.step(imagined, actions[t + k], draw=False)
             imagined_h = model.decode_hidden(imagined)
             latent.append([((x - s[t + j]) ** 2).mean() for x in (imagined, s[t], mean_s)])
             hidden.append([((x - h[t + j]) ** 2).mean() for x in (imagined_h, h[t], mean_h)])
@@ -90,7 +90,7 @@ def test_a_perfect_model_makes_no_error_and_acts_as_the_agent_does(monkeypatch):
         encoded = encode(learner, rows)
         s, calls = encoded.model_h.flatten(1), []
 
-        def know(now, actions, mean):
+        def know(now, actions, draw):
             calls.append(len(now))
             future = s
             for j in range(len(calls)):

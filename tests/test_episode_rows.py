@@ -76,7 +76,7 @@ def test_padding_that_is_computed_and_padding_that_is_not_give_the_same_losses_a
     if not config.startswith("mmsa"):
         settings = {}
     else:
-        settings = settings | {"wm_sample": False}
+        settings = settings | {"wm_sample": False, "rollout_sample": False}
     learner = drifted(make_learner(config, **settings))
     batch = padded(with_garbage(make_batch()), rows=2, episodes=1)
     forms = [learner.losses(EpisodeRows(batch, packed))[0] for packed in (True, False)]

@@ -73,27 +73,29 @@ def test_balancing_leaves_the_value_and_shares_out_the_gradient(alpha):
 
 def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
     q, p, mask = gaussian(B, T, D), gaussian(B, T, D), half_mask()
-    loss, parts = losses.kl_loss(q, p, mask, alpha=0.3)
+    loss, parts = losses.kl_loss(q, p, mask, alpha=0.3, normal_coef=0.5)
     th.testing.assert_close(parts["kl_prior_normal"], slow_mean(losses.kl_to_standard_normal(p), mask))
     th.testing.assert_close(parts["kl_posterior_prior"], slow_mean(losses.gaussian_kl(q, p), mask))
-    th.testing.assert_close(loss, sum(parts.values()) / D)
+    th.testing.assert_close(loss, (0.5 * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D)
     shared = th.autograd.grad(parts["kl_posterior_prior"], q.mean, retain_graph=True)[0]
     plain = th.autograd.grad(slow_mean(losses.gaussian_kl(q, p), mask), q.mean)[0]
     th.testing.assert_close(shared, 0.3 * plain)
 
 
-def test_reconstruction_loss_adds_four_squared_errors_whose_targets_stand_still():
+def test_reconstruction_losses_are_squared_errors_whose_targets_stand_still():
     decoded, wanted = (Embeddings(*th.randn(3, B, T, 7).requires_grad_().unbind()) for _ in range(2))
     h_decoded, h = th.randn(2, B, T, 3, 8).requires_grad_().unbind()
     mask, h_mask = half_mask(), half_mask().roll(1, 1)
-    loss, parts = losses.reconstruction_loss(decoded, wanted, mask, h_decoded, h, h_mask)
+    embedded, hidden, parts = losses.reconstruction_losses(decoded, wanted, mask, h_decoded, h, h_mask)
     for name in Embeddings._fields:
         expected = losses.squared_error(getattr(decoded, name), getattr(wanted, name), mask)
         th.testing.assert_close(parts[f"rec_{name}"], expected)
     th.testing.assert_close(parts["rec_h"], losses.squared_error(h_decoded, h, h_mask))
     assert len(parts) == 4
-    th.testing.assert_close(loss, sum(parts.values()))
-    assert_only_the_first_is_trained(loss, [*decoded, h_decoded], [*wanted, h])
+    th.testing.assert_close(embedded, sum(parts[f"rec_{name}"] for name in Embeddings._fields))
+    assert th.equal(hidden, parts["rec_h"])
+    assert_only_the_first_is_trained(embedded, decoded, wanted)
+    assert_only_the_first_is_trained(hidden, [h_decoded], [h])
 
 
 @pytest.mark.parametrize("loss", [losses.sale_loss, losses.td_loss])
@@ -136,7 +138,7 @@ CHANGES = {
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_padding_changes_no_loss(kind, change):
     name, settings = LEARNERS[kind]
-    sample = {"wm_sample": False} if name.startswith("mmsa") else {}
+    sample = {"wm_sample": False, "rollout_sample": False} if name.startswith("mmsa") else {}
     learner = drifted(make_learner(name, **settings, **sample))
     for module in learner.trained.values():
         module.train()
@@ -146,7 +148,7 @@ def test_padding_changes_no_loss(kind, change):
 
 @pytest.mark.parametrize("name", ["iql", "qmix", "mmsa_paper"])
 def test_a_loss_is_a_mean_over_all_transitions_of_all_episodes(name):
-    sample = {"wm_sample": False} if name.startswith("mmsa") else {}
+    sample = {"wm_sample": False, "rollout_sample": False} if name.startswith("mmsa") else {}
     learner = drifted(make_learner(name, **sample))
     batch, lengths = make_batch(), make_batch()["filled"].sum(dim=(1, 2)) - 1
     alone = [losses_of(learner, batch[b : b + 1]) for b in range(batch.batch_size)]

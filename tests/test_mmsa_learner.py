@@ -17,8 +17,8 @@ from slow_mmsa import slow_losses
 from components.episode_rows import EpisodeRows
 from utils.config import declared_settings
 
-MEANS = {"wm_sample": False}
-WEIGHTS = {"kl_coef": 0.5, "rec_coef": 2, "sale_coef": 3, "agent_sale_coef": 0.7}
+MEANS = {"wm_sample": False, "rollout_sample": False}
+WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3, "agent_sale_coef": 0.7}
 KINDS = {
     "iql": ("iql", {}),
     "vdn": ("vdn", {}),
@@ -85,7 +85,7 @@ def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_
     learner, batch = drifted(make_learner("mmsa", wm_hidden=wm_hidden)), make_batch()
     model, taken = learner.world_model, []
     step = model.step
-    monkeypatch.setattr(model, "step", lambda s, actions, mean: taken.append(actions) or step(s, actions, mean))
+    monkeypatch.setattr(model, "step", lambda s, actions, draw: taken.append(actions) or step(s, actions, draw))
     rows = EpisodeRows(batch)
     inputs, avail = learner.mac.build_inputs(rows), rows["avail_actions"]
     actor = learner.target_agent if wm_hidden == "target" else learner.agent
@@ -130,7 +130,7 @@ def test_figures_are_logged_when_it_is_time():
 
 
 def test_the_gradient_is_that_of_the_sum_of_all_losses_clipped_as_a_whole():
-    learner, batch = make_learner("mmsa_paper", wm_sample=False, grad_norm_clip=0.5), make_batch()
+    learner, batch = make_learner("mmsa_paper", **MEANS, grad_norm_clip=0.5), make_batch()
     for module in learner.trained.values():
         module.train()
     whole = th.autograd.grad(sum(learner.losses(EpisodeRows(batch))[0].values()), learner.parameters)
@@ -201,7 +201,7 @@ def test_switches_that_do_not_go_together_are_refused(settings, says):
 
 @pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
 def test_one_batch_again_and_again_is_learnt(config):
-    settings = {"wm_sample": False, "kl_coef": 0} if config.startswith("mmsa") else {}
+    settings = MEANS | {"kl_coef": 0} if config.startswith("mmsa") else {}
     learner, batch = make_learner(config, lr=0.01, **settings), make_batch()
     before = losses_of(learner, batch)
     for step in range(150):

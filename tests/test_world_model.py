@@ -36,7 +36,7 @@ def test_shapes():
     assert prior.mean.shape == prior.std.shape == (B, T, D)
     assert [e.shape for e in model.decode_embeddings(prior.mean)] == [(B, T, 11)] * 3
     assert model.decode_hidden(prior.mean).shape == (B, T, N, H)
-    assert model.imagine(prior.mean, policy(h), policy, 2).shape == (B, T, 3, D)
+    assert model.imagine(prior.mean, policy(h), policy, 2, draw=True).shape == (B, T, 3, D)
 
 
 def test_encoders_give_a_mean_and_a_positive_spread():
@@ -95,7 +95,7 @@ def test_drawing_takes_the_mean_or_a_sample_that_passes_gradients_on():
 def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_size, horizon):
     model, h = build(embed_size, rollout_mode=mode), some_hidden()
     s = model.posterior(h).mean.detach().requires_grad_()
-    fast = model.imagine(s, policy(h), policy, horizon)
+    fast = model.imagine(s, policy(h), policy, horizon, draw=False)
     slow = th.empty_like(fast)
     for b in range(B):
         for t in range(T):
@@ -117,9 +117,18 @@ def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_s
     th.testing.assert_close(*grads)
 
 
+def test_drawn_rollouts_differ_from_each_other_and_lie_around_the_means():
+    model, h = build(), some_hidden()
+    s = model.posterior(h).mean
+    mean, *drawn = (model.imagine(s, policy(h), policy, 1, draw=draw)[..., 1, :] for draw in (False, *[True] * 400))
+    assert not th.equal(drawn[0], drawn[1])
+    std = model.prior(model.embed(s, policy(h))).std
+    assert ((th.stack(drawn).mean(dim=0) - mean).abs() < 5 * std / 20).all()
+
+
 def test_horizon_zero_is_the_posterior_latent_alone():
     s = th.randn(B, T, D)
-    assert th.equal(build().imagine(s, None, None, 0), s[:, :, None])
+    assert th.equal(build().imagine(s, None, None, 0, draw=True), s[:, :, None])
 
 
 def test_the_agents_are_asked_without_gradient_on_every_imagined_hidden_state():
@@ -130,7 +139,7 @@ def test_the_agents_are_asked_without_gradient_on_every_imagined_hidden_state():
         asked.append(hidden)
         return policy(hidden)
 
-    rollout = model.imagine(model.posterior(h).mean, policy(h), watched, 3)
+    rollout = model.imagine(model.posterior(h).mean, policy(h), watched, 3, draw=False)
     assert len(asked) == 2
     for j, hidden in enumerate(asked, start=1):
         th.testing.assert_close(hidden, model.decode_hidden(rollout[:, :, j]))

@@ -41,7 +41,7 @@ def open_loop(model: WorldModel, rows: EpisodeRows, s: Tensor, actions: Tensor, 
     """
     imagined = []
     for j in range(min(horizon, len(rows.sizes) - 1)):
-        s = model.step(rows.now(s, after=j), rows.now(actions, after=j), mean=True)
+        s = model.step(rows.now(s, after=j), rows.now(actions, after=j), draw=False)
         actions = rows.then(actions, after=j)
         imagined.append(s)
     return imagined

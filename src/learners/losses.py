@@ -43,8 +43,13 @@ def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float) -> Tensor:
     return alpha * to_posterior + (1 - alpha) * to_prior
 
 
-def kl_loss(posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """``L_KL = KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4) per latent dimension, and its two parts by name in nats.
+def kl_loss(
+    posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float, normal_coef: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` per latent dimension, and its two parts by name in nats.
+
+    κ, `normal_coef`, is 1 in the paper (§4.4). There p has to be near N(0, I) as much as near q, and so foresees next to
+    nothing (docs/world-model.md).
 
     Divided by D because the other losses are means too: summed, L_KL would outweigh L_REC by D and the posterior
     would collapse.
@@ -56,13 +61,13 @@ def kl_loss(posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float) ->
         "kl_posterior_prior": masked_mean(balanced_kl(posterior, prior, alpha), mask),
     }
     D = prior.mean.shape[-1]
-    return (parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D, parts
+    return (normal_coef * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D, parts
 
 
-def reconstruction_loss(
+def reconstruction_losses(
     decoded: Embeddings, embeddings: Embeddings, mask: Tensor, h_decoded: Tensor, h: Tensor, h_mask: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """``L_REC`` (§4.4): the mean squared errors of VAE-1's three outputs and of VAE-2's h', and its parts by name.
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """``L_REC`` (§4.4) in two: the mean squared errors of VAE-1's outputs, and of VAE-2's h'; and its parts by name.
 
     The targets stand behind a stop-gradient: what is to be reconstructed must not move to be easier.
 
@@ -79,7 +84,7 @@ def reconstruction_loss(
         for name, output, target in zip(Embeddings._fields, decoded, embeddings, strict=True)
     }
     parts["rec_h"] = squared_error(h_decoded, h.detach(), h_mask)
-    return parts["rec_z_sa"] + parts["rec_z_s"] + parts["rec_phi"] + parts["rec_h"], parts
+    return parts["rec_z_sa"] + parts["rec_z_s"] + parts["rec_phi"], parts["rec_h"], parts
 
 
 def sale_loss(z_sa: Tensor, z_s_next: Tensor, mask: Tensor) -> Tensor:

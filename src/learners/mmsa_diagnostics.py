@@ -129,7 +129,7 @@ def rollout_use(learner: Any, rows: EpisodeRows, encoded: Encoded, s: Tensor) ->
 
     `zeros`; `noise`, Gaussian with each component's mean and spread; `other`, the rollout of another row of the batch.
     """
-    rollout = rows.now(learner.imagine(rows, s, encoded.model_q, mean=True))
+    rollout = rows.now(learner.imagine(rows, s, encoded.model_q, draw=False))
     q_taken, states = rows.now(pick(encoded.q, rows["actions"].squeeze(-1))), rows.now(rows["state"])
     others = {
         "zeros": th.zeros_like(rollout),

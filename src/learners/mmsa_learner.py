@@ -17,7 +17,7 @@ from torch.nn import functional
 from components.episode_batch import EpisodeBatch, Scheme
 from components.episode_rows import EpisodeRows
 from learners.base_learner import BaseLearner
-from learners.losses import kl_loss, masked_mean, reconstruction_loss, sale_loss
+from learners.losses import kl_loss, masked_mean, reconstruction_losses, sale_loss
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
 from modules.world_model import Embeddings, Gaussian, WorldModel
@@ -26,10 +26,10 @@ from modules.world_model import Embeddings, Gaussian, WorldModel
 class MMSALearner(BaseLearner):
     """`BaseLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
-    Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
+    Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
     `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`, `kl_alpha`,
-    `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`, `rec_coef`,
-    `sale_coef`, `agent_sale_coef`.
+    `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`,
+    `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
     def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
@@ -79,7 +79,9 @@ class MMSALearner(BaseLearner):
         if self.world_model is not None:
             follows_target = self.args.wm_hidden == "target"
             s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
-            rollout = self.imagine(rows, s, target_q if follows_target else q.detach())  # (R, J+1, D)
+            rollout = self.imagine(  # (R, J+1, D)
+                rows, s, target_q if follows_target else q.detach(), draw=self.args.rollout_sample
+            )
         losses["loss_td"], td_metrics = self.td(rows, q, target_q, rollout)
         losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
@@ -89,7 +91,7 @@ class MMSALearner(BaseLearner):
         return diagnose(self, batch)
 
     def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return them (R, D), the model's losses, and their parts.
+        """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return where rollouts start (R, D), the model's losses, their parts.
 
         `h (R, N, H)` carries no gradient. The model is trained on the actions that were taken.
         """
@@ -102,7 +104,8 @@ class MMSALearner(BaseLearner):
         z_s, z_sa = model.sale(s_now.detach(), actions)
         embeddings = model.embed(s_now, actions, sale=(z_s, z_sa))
         prior = model.prior(embeddings)  # of ŝ_{t+1}
-        kl, kl_parts = kl_loss(Gaussian(*map(rows.then, posterior)), prior, pairs, args.kl_alpha)
+        ahead = Gaussian(*map(rows.then, posterior))
+        kl, kl_parts = kl_loss(ahead, prior, pairs, args.kl_alpha, args.kl_normal_coef)
 
         decoded = model.decode_embeddings(model.draw(prior))
         wanted, steps = embeddings, pairs
@@ -110,19 +113,19 @@ class MMSALearner(BaseLearner):
             decoded = Embeddings(*(rows.now(output, after=1) for output in decoded))
             wanted = Embeddings(*(rows.then(embedding, after=1) for embedding in embeddings))
             steps = rows.then(pairs, after=1)
-        rec, rec_parts = reconstruction_loss(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
+        rec, rec_h, rec_parts = reconstruction_losses(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
 
         with th.no_grad():
             z_s_next = model.sale.f(rows.then(s))
         losses = {
             "loss_kl": args.kl_coef * kl,
-            "loss_rec": args.rec_coef * rec,
+            "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h,
             "loss_sale": args.sale_coef * sale_loss(z_sa, z_s_next, pairs),
         }
-        return s, losses, {**kl_parts, **rec_parts}
+        return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
 
-    def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, mean: bool = False) -> Tensor:
-        """Roll out J steps from all R starting points at once: (R, J+1, D); with `mean`, without chance.
+    def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, draw: bool) -> Tensor:
+        """Roll out J steps from all R starting points at once: (R, J+1, D); imagined latents are drawn, or are means.
 
         The agents act greedily in imagination: at the first step in `q (R, N, A)`, the values of the real histories,
         then in the values of imagined ones; both the target agents' with `wm_hidden=target`. L_TD reaches the model
@@ -136,7 +139,7 @@ class MMSALearner(BaseLearner):
                 greedy_actions(q, avail),
                 policy=lambda hidden: self.mac.imagined_actions(actor, hidden, avail),
                 horizon=self.args.rollout_horizon,
-                mean=mean,
+                draw=draw,
             )
 
     def agent_losses(self, rows: EpisodeRows, h: Tensor, target_h: Tensor, q: Tensor) -> dict[str, Tensor]:

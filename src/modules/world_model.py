@@ -18,7 +18,7 @@ from modules.activations import Tanh
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear
 
-MIN_STD = 0.1  # keeps log-densities and KL terms finite
+MIN_STD = 0.01  # keeps log-densities and KL terms finite
 
 
 class Gaussian(NamedTuple):
@@ -67,7 +67,7 @@ class WorldModel(nn.Module):
     """Posterior VAE (VAE-2), SALE of the latent state, prior VAE (VAE-1), and imagination.
 
     `rollout_mode` says what an imagined ŝ_{t+1} is: ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded
-    ``z'^s`` (§4.3 literally; needs E_s = D). `sample` says whether latents are drawn or means.
+    ``z'^s`` (§4.3 literally; needs E_s = D). `sample` says whether `draw` draws or takes means.
     """
 
     def __init__(
@@ -129,17 +129,17 @@ class WorldModel(nn.Module):
         """Return a latent state of the distribution: a sample, or the mean with `sample=False`."""
         return distribution.sample() if self.sample else distribution.mean
 
-    def step(self, s: Tensor, actions: Tensor, mean: bool = False) -> Tensor:
-        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``; with `mean`, without chance."""
+    def step(self, s: Tensor, actions: Tensor, draw: bool) -> Tensor:
+        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``, drawn or the mean."""
         embeddings = self.embed(s, actions)
-        if self.sample and not mean:
+        if draw:
             s_next = self.prior(embeddings).sample()
         else:
             s_next = self.prior_encoder.mean(th.cat(embeddings, dim=-1))
         return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
 
     def imagine(
-        self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int, mean: bool = False
+        self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int, draw: bool
     ) -> Tensor:
         """Roll out J steps from every starting point at once.
 
@@ -148,7 +148,7 @@ class WorldModel(nn.Module):
             actions: ``â_t (…, N)`` int64, what the agents do at the starting points.
             policy: imagined hidden states ``h' (…, N, H)`` to the agents' actions (…, N); no gradient is asked of it.
             horizon: J.
-            mean: take means, whatever `sample` says.
+            draw: draw imagined latents; else take means.
 
         Returns:
             ``ŝ_t … ŝ_{t+J}``, (…, J+1, D).
@@ -158,5 +158,5 @@ class WorldModel(nn.Module):
             if j > 0:
                 with th.no_grad():
                     actions = policy(self.decode_hidden(latents[-1]))
-            latents.append(self.step(latents[-1], actions, mean))
+            latents.append(self.step(latents[-1], actions, draw))
         return th.stack(latents).movedim(0, -2)
