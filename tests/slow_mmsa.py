@@ -1,7 +1,7 @@
 """The losses of every learner in their slow form: one episode, one transition, one imagined step at a time.
 
-Written from the paper's equations (MMSA §4.2-4.4) for `wm_sample=false rollout_sample=false`; targets come from the forward view. Every
-`detach` is an `sg` of docs/mmsa.md, so the gradients are those that the losses should have.
+Written from the paper's equations (MMSA §4.2-4.4) for `wm_sample=false rollout_sample=false`; targets come from the
+forward view. Every `detach` is an `sg` of docs/mmsa.md, so the gradients are those that the losses should have.
 """
 
 from collections import defaultdict

@@ -18,7 +18,8 @@ from components.episode_rows import EpisodeRows
 from utils.config import declared_settings
 
 MEANS = {"wm_sample": False, "rollout_sample": False}
-WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3, "agent_sale_coef": 0.7}
+WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3}
+WEIGHTS |= {"agent_sale_coef": 0.7}
 KINDS = {
     "iql": ("iql", {}),
     "vdn": ("vdn", {}),

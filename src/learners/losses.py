@@ -48,8 +48,8 @@ def kl_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` per latent dimension, and its two parts by name in nats.
 
-    κ, `normal_coef`, is 1 in the paper (§4.4). There p has to be near N(0, I) as much as near q, and so foresees next to
-    nothing (docs/world-model.md).
+    κ, `normal_coef`, is 1 in the paper (§4.4). There p has to be near N(0, I) as much as near q, and so foresees next
+    to nothing (docs/world-model.md).
 
     Divided by D because the other losses are means too: summed, L_KL would outweigh L_REC by D and the posterior
     would collapse.

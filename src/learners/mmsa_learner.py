@@ -26,9 +26,9 @@ from modules.world_model import Embeddings, Gaussian, WorldModel
 class MMSALearner(BaseLearner):
     """`BaseLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
-    Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
-    `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`, `kl_alpha`,
-    `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`,
+    Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
+    `rollout_sample`, `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`,
+    `kl_alpha`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`,
     `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
