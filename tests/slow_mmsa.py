@@ -106,7 +106,9 @@ class SlowEpisode:
         return terms
 
     def embedded(self, t):
-        """Return z^sa, z^s, φ^sa of row t in one vector."""
+        """Return z^sa, z^s, φ^sa of row t in one vector; without SALE, φ^sa alone."""
+        if not self.args.wm_sale:
+            return self.model.phi(self.s[t], self.actions[t])
         z_s = self.model.sale.f(self.s[t]).detach()
         z_sa = self.model.sale.g(z_s, self.actions[t]).detach()
         return th.cat([z_sa, z_s, self.model.phi(self.s[t], self.actions[t])])
@@ -120,15 +122,20 @@ class SlowEpisode:
         )
         normal = Independent(Normal(th.zeros_like(p.mean), th.ones_like(p.std)), 1)
         to_posterior, to_prior = kl_divergence(posterior, still_prior), kl_divergence(still_posterior, prior)
-        balanced = args.kl_alpha * to_posterior + (1 - args.kl_alpha) * to_prior
+        if args.kl_alpha is None:
+            balanced = kl_divergence(Independent(Normal(*q), 1), Independent(Normal(*p), 1))
+        else:
+            balanced = args.kl_alpha * to_posterior + (1 - args.kl_alpha) * to_prior
         kl = (args.kl_normal_coef * kl_divergence(prior, normal) + balanced) / p.mean.shape[-1]
-        z_sa = model.sale.g(model.sale.f(self.s[t].detach()), self.actions[t])
-        sale = mse_loss(z_sa, model.sale.f(self.s[t + 1]).detach())
-        terms = {"loss_kl": args.kl_coef * kl, "loss_sale": args.sale_coef * sale}
+        terms = {"loss_kl": args.kl_coef * kl}
+        if args.wm_sale:
+            z_sa = model.sale.g(model.sale.f(self.s[t].detach()), self.actions[t])
+            terms["loss_sale"] = args.sale_coef * mse_loss(z_sa, model.sale.f(self.s[t + 1]).detach())
         wanted = t + 1 if args.rec_target == "next" else t
         if wanted < self.length:  # the last row holds no action to embed
             error = mse_loss(model.prior_decoder(p.mean), self.embedded(wanted).detach())
-            terms["loss_rec"] = args.rec_coef * 3 * error  # three outputs of one size
+            outputs = 3 if args.wm_sale else 1  # all of one size
+            terms["loss_rec"] = args.rec_coef * outputs * error
         return terms
 
     def hidden_error(self, t):

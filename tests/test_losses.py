@@ -6,7 +6,7 @@ from fixtures_mmsa import DECODED, drifted, losses_of, make_batch, make_learner,
 from torch.distributions import Independent, Normal, kl_divergence
 
 from learners import losses
-from modules.world_model import Embeddings, Gaussian
+from modules.world_model import Gaussian
 
 B, T, D = 4, 5, 6
 
@@ -71,6 +71,14 @@ def test_balancing_leaves_the_value_and_shares_out_the_gradient(alpha):
     th.testing.assert_close(shared, tuple(share * g for share, g in zip(shares, whole, strict=True)))
 
 
+def test_without_balancing_both_sides_get_all_of_the_gradient():
+    q, p = gaussian(B, T, D), gaussian(B, T, D)
+    plain, unbalanced = losses.gaussian_kl(q, p), losses.balanced_kl(q, p, None)
+    grads = [th.autograd.grad(value.sum(), [*q, *p]) for value in (plain, unbalanced)]
+    th.testing.assert_close(*grads)
+    assert all(grad.any() for grad in grads[1])
+
+
 def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
     q, p, mask = gaussian(B, T, D), gaussian(B, T, D), half_mask()
     loss, parts = losses.kl_loss(q, p, mask, alpha=0.3, normal_coef=0.5)
@@ -83,18 +91,21 @@ def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
 
 
 def test_reconstruction_losses_are_squared_errors_whose_targets_stand_still():
-    decoded, wanted = (Embeddings(*th.randn(3, B, T, 7).requires_grad_().unbind()) for _ in range(2))
+    names = ("z_sa", "z_s", "phi")
+    decoded, wanted = (
+        dict(zip(names, th.randn(3, B, T, 7).requires_grad_().unbind(), strict=True)) for _ in range(2)
+    )
     h_decoded, h = th.randn(2, B, T, 3, 8).requires_grad_().unbind()
     mask, h_mask = half_mask(), half_mask().roll(1, 1)
     embedded, hidden, parts = losses.reconstruction_losses(decoded, wanted, mask, h_decoded, h, h_mask)
-    for name in Embeddings._fields:
-        expected = losses.squared_error(getattr(decoded, name), getattr(wanted, name), mask)
+    for name in names:
+        expected = losses.squared_error(decoded[name], wanted[name], mask)
         th.testing.assert_close(parts[f"rec_{name}"], expected)
     th.testing.assert_close(parts["rec_h"], losses.squared_error(h_decoded, h, h_mask))
     assert len(parts) == 4
-    th.testing.assert_close(embedded, sum(parts[f"rec_{name}"] for name in Embeddings._fields))
+    th.testing.assert_close(embedded, sum(parts[f"rec_{name}"] for name in names))
     assert th.equal(hidden, parts["rec_h"])
-    assert_only_the_first_is_trained(embedded, decoded, wanted)
+    assert_only_the_first_is_trained(embedded, [*decoded.values()], [*wanted.values()])
     assert_only_the_first_is_trained(hidden, [h_decoded], [h])
 
 

@@ -20,6 +20,7 @@ from utils.config import declared_settings
 MEANS = {"wm_sample": False, "rollout_sample": False}
 WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3}
 WEIGHTS |= {"agent_sale_coef": 0.7}
+ABLATIONS = ("mmsa_no_wm", "mmsa_no_sale", "mmsa_no_klb", "mmsa_no_gs")
 KINDS = {
     "iql": ("iql", {}),
     "vdn": ("vdn", {}),
@@ -37,6 +38,7 @@ KINDS = {
     "SALE on the target's histories": ("mmsa_paper", MEANS | {"agent_sale_hidden": "target"}),
     "SALE through a predictor, fixed": ("mmsa_paper", MEANS | {"agent_sale_predictor": True, "sale_fixed": True}),
     "SALE beside a linear layer": ("mmsa", MEANS | {"sale_skip": True}),
+    **{name: (name, {} if name == "mmsa_no_wm" else MEANS) for name in ABLATIONS},
     "no world model": ("mmsa_paper", {"use_world_model": False}),
 }
 

@@ -5,7 +5,7 @@ import torch as th
 from fixtures_mmsa import onehots
 from torch.nn.functional import elu, softplus
 
-from modules.world_model import MIN_STD, Embeddings, Gaussian, GaussianEncoder, WorldModel
+from modules.world_model import MIN_STD, Gaussian, GaussianEncoder, WorldModel
 
 B, T, N, A, H, L = 4, 5, 3, 5, 8, 2
 D = N * L
@@ -13,7 +13,7 @@ D = N * L
 
 def build(embed_size=11, **settings):
     th.manual_seed(0)
-    given = {"rollout_mode": "latent", "sample": False, "normaliser": "avgl1"} | settings
+    given = {"rollout_mode": "latent", "sale": True, "sample": False, "normaliser": "avgl1"} | settings
     return WorldModel(n_agents=N, n_actions=A, hidden_size=H, latent_size=L, embed_size=embed_size, width=12, **given)
 
 
@@ -31,10 +31,10 @@ def test_shapes():
     posterior = model.posterior(h)
     assert posterior.mean.shape == posterior.std.shape == (B, T, D)
     embeddings = model.embed(posterior.mean, actions)
-    assert [e.shape for e in embeddings] == [(B, T, 11)] * 3
+    assert [e.shape for e in embeddings.values()] == [(B, T, 11)] * 3
     prior = model.prior(embeddings)
     assert prior.mean.shape == prior.std.shape == (B, T, D)
-    assert [e.shape for e in model.decode_embeddings(prior.mean)] == [(B, T, 11)] * 3
+    assert [e.shape for e in model.decode_embeddings(prior.mean).values()] == [(B, T, 11)] * 3
     assert model.decode_hidden(prior.mean).shape == (B, T, N, H)
     assert model.imagine(prior.mean, policy(h), policy, 2, draw=True).shape == (B, T, 3, D)
 
@@ -63,7 +63,9 @@ def test_decoded_hidden_states_are_one_agent_after_another_within_a_grus_range()
 
 def test_embeddings_are_sale_of_the_latent_state_and_a_linear_layer():
     model, s, actions = build(), th.randn(B, T, D), th.randint(A, (B, T, N))
-    z_sa, z_s, phi = model.embed(s, actions)
+    embedded = model.embed(s, actions)
+    assert list(embedded) == ["z_sa", "z_s", "phi"]
+    z_sa, z_s, phi = embedded.values()
     th.testing.assert_close(z_s, model.sale.f(s))
     th.testing.assert_close(z_sa, model.sale.g(model.sale.f(s), actions))
     th.testing.assert_close(phi, model.phi.linear(th.cat([s, onehots(actions, A)], dim=-1)))
@@ -71,12 +73,12 @@ def test_embeddings_are_sale_of_the_latent_state_and_a_linear_layer():
 
 def test_the_prior_reads_and_its_decoder_gives_zsa_zs_phi_in_this_order():
     model = build()
-    embeddings = Embeddings(*th.randn(3, B, T, 11))
-    read = th.cat([embeddings.z_sa, embeddings.z_s, embeddings.phi], dim=-1)
+    embeddings = dict(zip(("z_sa", "z_s", "phi"), th.randn(3, B, T, 11), strict=True))
+    read = th.cat([embeddings["z_sa"], embeddings["z_s"], embeddings["phi"]], dim=-1)
     th.testing.assert_close(model.prior(embeddings).mean, model.prior_encoder(read).mean)
     s = th.randn(B, T, D)
     decoded, flat = model.decode_embeddings(s), model.prior_decoder(s)
-    th.testing.assert_close(th.cat([decoded.z_sa, decoded.z_s, decoded.phi], dim=-1), flat)
+    th.testing.assert_close(th.cat([decoded["z_sa"], decoded["z_s"], decoded["phi"]], dim=-1), flat)
 
 
 def test_drawing_takes_the_mean_or_a_sample_that_passes_gradients_on():
@@ -144,6 +146,17 @@ def test_the_agents_are_asked_without_gradient_on_every_imagined_hidden_state():
     for j, hidden in enumerate(asked, start=1):
         th.testing.assert_close(hidden, model.decode_hidden(rollout[:, :, j]))
     assert rollout.requires_grad
+
+
+def test_without_sale_the_prior_reads_phi_alone():
+    model, s, actions = build(sale=False), th.randn(B, T, D), th.randint(A, (B, T, N))
+    assert not any("sale" in name for name, _ in model.named_parameters())
+    embedded = model.embed(s, actions)
+    assert list(embedded) == list(model.decode_embeddings(s)) == ["phi"]
+    th.testing.assert_close(model.prior(embedded).mean, model.prior_encoder(embedded["phi"]).mean)
+    assert model.decode_embeddings(s)["phi"].shape == (B, T, 11)
+    with pytest.raises(ValueError, match="without SALE there is none"):
+        build(D, sale=False, rollout_mode="decoded")
 
 
 def test_decoded_rollouts_need_embeddings_of_the_latents_size():

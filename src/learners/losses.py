@@ -33,18 +33,21 @@ def kl_to_standard_normal(p: Gaussian) -> Tensor:
     return (0.5 * (p.std.square() + p.mean.square() - 1) - p.std.log()).sum(dim=-1)
 
 
-def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float) -> Tensor:
+def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float | None) -> Tensor:
     """``α KL[q ‖ sg p] + (1 - α) KL[sg q ‖ p]`` (§4.4, KL balancing): (…, D) -> (…).
 
-    The value is KL[q ‖ p] whatever α; α is the share of the gradient that the posterior gets.
+    The value is KL[q ‖ p] whatever α; α is the share of the gradient that the posterior gets. None does not balance:
+    both get all of it.
     """
+    if alpha is None:
+        return gaussian_kl(posterior, prior)
     to_posterior = gaussian_kl(posterior, prior.detach())
     to_prior = gaussian_kl(posterior.detach(), prior)
     return alpha * to_posterior + (1 - alpha) * to_prior
 
 
 def kl_loss(
-    posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float, normal_coef: float
+    posterior: Gaussian, prior: Gaussian, mask: Tensor, alpha: float | None, normal_coef: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` per latent dimension, and its two parts by name in nats.
 
@@ -80,11 +83,11 @@ def reconstruction_losses(
         h_mask: (B, T'), the steps whose hidden states exist.
     """
     parts = {
-        f"rec_{name}": squared_error(output, target.detach(), mask)
-        for name, output, target in zip(Embeddings._fields, decoded, embeddings, strict=True)
+        f"rec_{name}": squared_error(decoded[name], target.detach(), mask) for name, target in embeddings.items()
     }
+    embedded = sum(parts.values())
     parts["rec_h"] = squared_error(h_decoded, h.detach(), h_mask)
-    return parts["rec_z_sa"] + parts["rec_z_s"] + parts["rec_phi"], parts["rec_h"], parts
+    return embedded, parts["rec_h"], parts
 
 
 def sale_loss(z_sa: Tensor, z_s_next: Tensor, mask: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ def diagnose(learner: Any, batch: Any) -> dict[str, Tensor]:
     if learner.world_model is None:
         return figures
     s = learner.world_model.posterior(encoded.model_h).mean
-    embedded = learner.world_model.sale(rows.now(s), rows.now(rows["actions"].squeeze(-1)))
+    sale = learner.world_model.sale
+    embedded = None if sale is None else sale(rows.now(s), rows.now(rows["actions"].squeeze(-1)))
     figures |= embedding_figures("z_s", "z_sa", embedded)
     figures["wm_active_units"] = active_units(s)
     figures |= foresight_figures(rows, foresee(learner, rows, encoded, s, learner.args.rollout_horizon), encoded)

@@ -20,13 +20,13 @@ from learners.base_learner import BaseLearner
 from learners.losses import kl_loss, masked_mean, reconstruction_losses, sale_loss
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
-from modules.world_model import Embeddings, Gaussian, WorldModel
+from modules.world_model import Gaussian, WorldModel
 
 
 class MMSALearner(BaseLearner):
     """`BaseLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
-    Reads from `args` besides: `use_world_model`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
+    Reads from `args` besides: `use_world_model`, `wm_sale`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
     `rollout_sample`, `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`,
     `kl_alpha`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`,
     `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
@@ -49,6 +49,7 @@ class MMSALearner(BaseLearner):
                 width=args.wm_width,
                 normaliser=args.sale_normaliser,
                 rollout_mode=args.rollout_mode,
+                sale=args.wm_sale,
                 sample=args.wm_sample,
             )
             if args.use_world_model
@@ -101,8 +102,8 @@ class MMSALearner(BaseLearner):
         posterior = model.posterior(h)
         s = model.draw(posterior)
         s_now = rows.now(s)
-        z_s, z_sa = model.sale(s_now.detach(), actions)
-        embeddings = model.embed(s_now, actions, sale=(z_s, z_sa))
+        sale = None if model.sale is None else model.sale(s_now.detach(), actions)
+        embeddings = model.embed(s_now, actions, sale)
         prior = model.prior(embeddings)  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
         kl, kl_parts = kl_loss(ahead, prior, pairs, args.kl_alpha, args.kl_normal_coef)
@@ -110,18 +111,16 @@ class MMSALearner(BaseLearner):
         decoded = model.decode_embeddings(model.draw(prior))
         wanted, steps = embeddings, pairs
         if args.rec_target == "next":  # the pair at t+1 needs an action there
-            decoded = Embeddings(*(rows.now(output, after=1) for output in decoded))
-            wanted = Embeddings(*(rows.then(embedding, after=1) for embedding in embeddings))
+            decoded = {name: rows.now(output, after=1) for name, output in decoded.items()}
+            wanted = {name: rows.then(embedding, after=1) for name, embedding in embeddings.items()}
             steps = rows.then(pairs, after=1)
         rec, rec_h, rec_parts = reconstruction_losses(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
 
-        with th.no_grad():
-            z_s_next = model.sale.f(rows.then(s))
-        losses = {
-            "loss_kl": args.kl_coef * kl,
-            "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h,
-            "loss_sale": args.sale_coef * sale_loss(z_sa, z_s_next, pairs),
-        }
+        losses = {"loss_kl": args.kl_coef * kl, "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h}
+        if sale is not None:
+            with th.no_grad():
+                z_s_next = model.sale.f(rows.then(s))
+            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], z_s_next, pairs)
         return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
 
     def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, draw: bool) -> Tensor:

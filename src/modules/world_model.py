@@ -36,12 +36,7 @@ class Gaussian(NamedTuple):
         return Gaussian(self.mean.detach(), self.std.detach())
 
 
-class Embeddings(NamedTuple):
-    """What VAE-1 reads and reconstructs: ``z^sa``, ``z^s``, ``φ^sa``, each (…, E_s)."""
-
-    z_sa: Tensor
-    z_s: Tensor
-    phi: Tensor
+Embeddings = dict[str, Tensor]  # what VAE-1 reads and reconstructs: z_sa, z_s and phi, or phi alone, each (…, E_s)
 
 
 class GaussianEncoder(nn.Module):
@@ -67,7 +62,8 @@ class WorldModel(nn.Module):
     """Posterior VAE (VAE-2), SALE of the latent state, prior VAE (VAE-1), and imagination.
 
     `rollout_mode` says what an imagined ŝ_{t+1} is: ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded
-    ``z'^s`` (§4.3 literally; needs E_s = D). `sample` says whether `draw` draws or takes means.
+    ``z'^s`` (§4.3 literally; needs E_s = D). `sale` says whether VAE-1 reads SALE's embeddings, or ``φ^sa`` alone;
+    `sample` whether `draw` draws or takes means.
     """
 
     def __init__(
@@ -81,21 +77,26 @@ class WorldModel(nn.Module):
         width: int,
         normaliser: str,
         rollout_mode: str,
+        sale: bool,
         sample: bool,
     ) -> None:
         super().__init__()
         D = n_agents * latent_size
         if rollout_mode == "decoded" and embed_size != D:
             raise ValueError(f"rollout_mode=decoded needs E_s = D, and {embed_size} is not {D}")
+        if rollout_mode == "decoded" and not sale:
+            raise ValueError("rollout_mode=decoded takes z^s for the next latent, and without SALE there is none")
         self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
         self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
         self.posterior_decoder = nn.Sequential(
             Linear(D, width), nn.ELU(inplace=True), Linear(width, n_agents * hidden_size), Tanh()
         )
-        self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser)
+        self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser) if sale else None
+        self.embedded = ("z_sa", "z_s", "phi") if sale else ("phi",)
         self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
-        self.prior_encoder = GaussianEncoder(3 * embed_size, width, D)
-        self.prior_decoder = nn.Sequential(Linear(D, width), nn.ELU(inplace=True), Linear(width, 3 * embed_size))
+        read = len(self.embedded) * embed_size
+        self.prior_encoder = GaussianEncoder(read, width, D)
+        self.prior_decoder = nn.Sequential(Linear(D, width), nn.ELU(inplace=True), Linear(width, read))
 
     def posterior(self, h: Tensor) -> Gaussian:
         """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
@@ -111,19 +112,23 @@ class WorldModel(nn.Module):
         ``z^s`` and ``z^sa`` come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7. Who has them
         already gives them as `sale`.
         """
+        phi = self.phi(s, actions)
+        if self.sale is None:
+            return {"phi": phi}
         if sale is None:
             with th.no_grad():
                 sale = self.sale(s, actions)
         z_s, z_sa = sale
-        return Embeddings(z_sa.detach(), z_s.detach(), self.phi(s, actions))
+        return {"z_sa": z_sa.detach(), "z_s": z_s.detach(), "phi": phi}
 
     def prior(self, embeddings: Embeddings) -> Gaussian:
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
-        return self.prior_encoder(th.cat(embeddings, dim=-1))
+        return self.prior_encoder(th.cat(list(embeddings.values()), dim=-1))
 
     def decode_embeddings(self, s_next: Tensor) -> Embeddings:
-        """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to three embeddings."""
-        return Embeddings(*self.prior_decoder(s_next).chunk(3, dim=-1))
+        """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to the embeddings."""
+        parts = self.prior_decoder(s_next).chunk(len(self.embedded), dim=-1)
+        return dict(zip(self.embedded, parts, strict=True))
 
     def draw(self, distribution: Gaussian) -> Tensor:
         """Return a latent state of the distribution: a sample, or the mean with `sample=False`."""
@@ -135,8 +140,8 @@ class WorldModel(nn.Module):
         if draw:
             s_next = self.prior(embeddings).sample()
         else:
-            s_next = self.prior_encoder.mean(th.cat(embeddings, dim=-1))
-        return self.decode_embeddings(s_next).z_s if self.rollout_mode == "decoded" else s_next
+            s_next = self.prior_encoder.mean(th.cat(list(embeddings.values()), dim=-1))
+        return self.decode_embeddings(s_next)["z_s"] if self.rollout_mode == "decoded" else s_next
 
     def imagine(
         self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int, draw: bool

@@ -45,8 +45,8 @@ class RolloutQMixer(nn.Module):
     """Monotonic in every Q_i; hypernetworks see ``[s_t, ŝ^Rollout_t]``.
 
     Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`,
-    `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim). Without a
-    world model it is QMIX.
+    `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim),
+    `mixer_state` (whether s_t is seen). Without a world model it is QMIX.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
@@ -57,7 +57,10 @@ class RolloutQMixer(nn.Module):
             if args.use_world_model
             else None
         )
-        condition_size = 2 * S if args.use_world_model else S
+        if not args.mixer_state and not args.use_world_model:
+            raise ValueError("mixer_state=False use_world_model=False leaves the mixer nothing to see; take mixer=vdn")
+        self.sees_state = args.mixer_state
+        condition_size = S * (args.mixer_state + args.use_world_model)
         self.mixing = MonotonicMixing(
             args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
         )
@@ -66,4 +69,5 @@ class RolloutQMixer(nn.Module):
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
         if self.aggregate is None:
             return self.mixing(agent_qs, states)
-        return self.mixing(agent_qs, th.cat([states, self.aggregate(rollout)], dim=-1))
+        future = self.aggregate(rollout)
+        return self.mixing(agent_qs, th.cat([states, future], dim=-1) if self.sees_state else future)

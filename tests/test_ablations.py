@@ -1,0 +1,115 @@
+"""The paper's ablations (Fig. 5b): a config takes one part away, and nothing else moves."""
+
+import pytest
+import torch as th
+from fixtures_mmsa import CONFIG_DIR, N, S, losses_of, make_batch, make_learner
+
+from learners.q_learner import QLearner
+from utils.config import resolve
+
+ABLATIONS = {  # which settings differ, and what parameters begin with that are gone
+    "mmsa_no_wm": ({"use_world_model"}, ("world_model.", "mixer.aggregate.")),
+    "mmsa_no_sale": ({"agent", "wm_sale"}, ("agent.sale.", "agent.phi.", "agent.head.", "world_model.sale.")),
+    "mmsa_no_klb": ({"kl_alpha"}, ()),
+    "mmsa_no_gs": ({"mixer_state"}, ()),
+}
+LOSSES = {"loss_td", "loss_kl", "loss_rec", "loss_sale"}
+
+
+def shapes(learner):
+    return {
+        f"{name}.{key}": tuple(parameter.shape)
+        for name, module in learner.trained.items()
+        for key, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def condition_size(learner):
+    return learner.mixer.mixing.hyper_b_1.in_features
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_is_mmsa_but_for_the_settings_it_names(name):
+    whole, less = (resolve(config, "lbf", {}, CONFIG_DIR) for config in ("mmsa", name))
+    assert {key for key in whole if whole[key] != less[key]} == ABLATIONS[name][0] | {"name"}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_the_optimiser_holds_no_parameter_of_the_part_and_all_others(name):
+    whole, less = shapes(make_learner("mmsa")), make_learner(name)
+    gone = {key for key in whole if key.startswith(ABLATIONS[name][1])}
+    assert {key.split(".")[0] + "." for key in gone} == {begin.split(".")[0] + "." for begin in ABLATIONS[name][1]}
+    own = {"agent.fc2.weight", "agent.fc2.bias"} if name == "mmsa_no_sale" else set()
+    assert shapes(less).keys() == whole.keys() - gone | own
+    in_optimiser = sum(p.numel() for group in less.optimiser.param_groups for p in group["params"])
+    assert in_optimiser == sum(th.Size(shape).numel() for shape in shapes(less).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"), [("mmsa", 2 * S), ("mmsa_no_wm", S), ("mmsa_no_gs", S), ("mmsa_no_sale", 2 * S)]
+)
+def test_the_mixer_reads_what_is_left(name, reads):
+    assert condition_size(make_learner(name)) == reads
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_parts_that_stay_keep_their_shape(name):
+    whole, less = shapes(make_learner("mmsa")), shapes(make_learner(name))
+    changed = {key for key in whole.keys() & less.keys() if whole[key] != less[key]}
+    if name in ("mmsa_no_wm", "mmsa_no_gs"):
+        # the hypernetworks' first layers, which read one vector less
+        assert {".".join(key.split(".")[:3]) for key in changed} == {
+            f"mixer.mixing.{net}" for net in ("hyper_w_1", "hyper_w_2", "hyper_b_1", "value")
+        }
+    elif name == "mmsa_no_sale":
+        assert {".".join(key.split(".")[:2]) for key in changed} == {
+            "world_model.prior_encoder", "world_model.prior_decoder",
+        }  # fmt: skip
+    else:
+        assert not changed
+
+
+@pytest.mark.parametrize(
+    ("name", "losses"),
+    [
+        ("mmsa_no_wm", {"loss_td"}),
+        ("mmsa_no_sale", LOSSES - {"loss_sale"}),
+        ("mmsa_no_klb", LOSSES),
+        ("mmsa_no_gs", LOSSES),
+    ],
+)
+def test_the_losses_of_the_part_are_gone(name, losses):
+    assert losses_of(make_learner("mmsa"), make_batch()).keys() == LOSSES
+    assert losses_of(make_learner(name), make_batch()).keys() == losses
+
+
+def test_without_balancing_the_losses_are_the_same_numbers_and_other_gradients():
+    grads, values = [], []
+    for name in ("mmsa", "mmsa_no_klb"):
+        learner = make_learner(name, wm_sample=False)
+        values.append(losses_of(learner, make_batch()))
+        learner.train(make_batch(), t_env=0, episode_num=0)
+        grads.append(learner.world_model.posterior_encoder.layers[0].weight.grad)
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    assert not th.allclose(*grads, rtol=1e-2)
+
+
+def test_without_the_global_state_q_tot_does_not_hang_on_it():
+    qs, rollout = th.randn(5, N), th.randn(5, 4, make_learner("mmsa").world_model.posterior_decoder[0].in_features)
+    for name, hangs in (("mmsa", True), ("mmsa_no_gs", False)):
+        mixer = make_learner(name).mixer
+        one, other = (mixer(qs, states, rollout) for states in (th.zeros(5, S), 5 * th.randn(5, S)))
+        assert th.equal(one, other) is not hangs
+
+
+def test_a_mixer_that_would_see_nothing_is_refused():
+    with pytest.raises(ValueError, match="nothing to see"):
+        make_learner("mmsa_no_gs", use_world_model=False)
+
+
+def test_without_a_world_model_and_sale_it_is_qmix():
+    learner = make_learner("mmsa_no_sale", use_world_model=False)
+    qmix = make_learner("qmix")
+    assert isinstance(qmix, QLearner) and shapes(learner) == shapes(qmix)
+    assert losses_of(learner, make_batch()) == losses_of(qmix, make_batch())
