@@ -9,7 +9,7 @@ from utils.config import resolve
 
 ABLATIONS = {  # which settings differ, and what parameters begin with that are gone
     "mmsa_no_wm": ({"use_world_model"}, ("world_model.", "mixer.aggregate.")),
-    "mmsa_no_sale": ({"agent", "wm_sale"}, ("agent.sale.", "agent.phi.", "agent.head.", "world_model.sale.")),
+    "mmsa_no_sale": ({"agent", "wm_sale"}, ("agent.sale.", "agent.phi.", "agent.head.", "agent.skip.", "world_model.sale.")),
     "mmsa_no_klb": ({"kl_alpha"}, ()),
     "mmsa_no_gs": ({"mixer_state"}, ()),
 }
@@ -90,13 +90,14 @@ def test_without_balancing_the_losses_are_the_same_numbers_and_other_gradients()
         learner = make_learner(name, wm_sample=False)
         values.append(losses_of(learner, make_batch()))
         learner.train(make_batch(), t_env=0, episode_num=0)
-        grads.append(learner.world_model.posterior_encoder.layers[0].weight.grad)
+        grads.append(learner.world_model.posterior_encoder.first.weight.grad)
     assert values[0] == pytest.approx(values[1], rel=1e-6)
     assert not th.allclose(*grads, rtol=1e-2)
 
 
 def test_without_the_global_state_q_tot_does_not_hang_on_it():
-    qs, rollout = th.randn(5, N), th.randn(5, 4, make_learner("mmsa").world_model.posterior_decoder[0].in_features)
+    D = N * make_learner("mmsa").args.latent_dim
+    qs, rollout = th.randn(5, N), th.randn(5, 4, D)
     for name, hangs in (("mmsa", True), ("mmsa_no_gs", False)):
         mixer = make_learner(name).mixer
         one, other = (mixer(qs, states, rollout) for states in (th.zeros(5, S), 5 * th.randn(5, S)))

@@ -119,7 +119,7 @@ def modules_by_group(learner):
         "f": agent.sale.f,
         "g": agent.sale.g,
         "φ": agent.phi,
-        "head": agent.head,
+        "head": th.nn.ModuleList([agent.head] if agent.skip is None else [agent.head, agent.skip]),
         "imagined": getattr(agent, "imagined_head", None),
         "hypernets": mixer.mixing,
         "aggregate": mixer.aggregate,

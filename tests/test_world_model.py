@@ -26,6 +26,13 @@ def policy(h):
     return h[..., :A].argmax(dim=-1)
 
 
+def both_paths(net, x):
+    """A hidden layer and a linear path, written out."""
+    hidden = elu(x @ net.first.weight.T + net.first.bias)
+    from_hidden, from_x = net.last.weight.split([hidden.shape[-1], x.shape[-1]], dim=1)
+    return hidden @ from_hidden.T + x @ from_x.T + net.last.bias
+
+
 def test_shapes():
     model, h, actions = build(), some_hidden(), th.randint(A, (B, T, N))
     posterior = model.posterior(h)
@@ -41,12 +48,12 @@ def test_shapes():
 
 def test_encoders_give_a_mean_and_a_positive_spread():
     encoder, x = GaussianEncoder(4, 12, D), 100 * th.randn(9, 4)
-    first, last = encoder.layers[0], encoder.layers[2]
-    out = elu(x @ first.weight.T + first.bias) @ last.weight.T + last.bias
+    out = both_paths(encoder, x)
     mean, std = encoder(x)
     th.testing.assert_close(mean, out[:, :D])
     th.testing.assert_close(std, softplus(out[:, D:]) + MIN_STD)
     assert (std >= MIN_STD).all()
+    th.testing.assert_close(encoder.mean(x), mean)
 
 
 def test_the_posterior_reads_the_joint_hidden_state():
@@ -56,8 +63,7 @@ def test_the_posterior_reads_the_joint_hidden_state():
 
 def test_decoded_hidden_states_are_one_agent_after_another_within_a_grus_range():
     model, s = build(), 100 * th.randn(B, T, D)
-    first, last = model.posterior_decoder[0], model.posterior_decoder[2]
-    flat = (elu(s @ first.weight.T + first.bias) @ last.weight.T + last.bias).tanh()
+    flat = both_paths(model.posterior_decoder[0], s).tanh()
     th.testing.assert_close(model.decode_hidden(s), th.stack(flat.split(H, dim=-1), dim=2))
 
 

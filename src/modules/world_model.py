@@ -39,23 +39,41 @@ class Gaussian(NamedTuple):
 Embeddings = dict[str, Tensor]  # what VAE-1 reads and reconstructs: z_sa, z_s and phi, or phi alone, each (…, E_s)
 
 
-class GaussianEncoder(nn.Module):
-    """``x (…, X) -> N(mean, std²)`` of size D, through one hidden layer."""
+class Perceptron(nn.Module):
+    """``x (…, X) -> V [ELU(U x + c), x] + b (…, out)``: a hidden layer beside a linear path.
+
+    Hidden states and how they change are mostly linear in what they are told from; the linear path has that from the
+    start, and leaves the rest to the hidden layer (docs/world-model.md).
+    """
 
     def __init__(self, x_size: int, width: int, out_size: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(Linear(x_size, width), nn.ELU(inplace=True), Linear(width, 2 * out_size))
+        self.first, self.last = Linear(x_size, width), Linear(width + x_size, out_size)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the last layer reads, (…, width + X)."""
+        return th.cat([functional.elu(self.first(x), inplace=True), x], dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply both paths."""
+        return self.last(self.features(x))
+
+
+class GaussianEncoder(Perceptron):
+    """``x (…, X) -> N(mean, std²)`` of size D."""
+
+    def __init__(self, x_size: int, width: int, out_size: int) -> None:
+        super().__init__(x_size, width, 2 * out_size)
+        self.out_size = out_size
 
     def forward(self, x: Tensor) -> Gaussian:
         """Return the distribution."""
-        mean, raw = self.layers(x).chunk(2, dim=-1)
+        mean, raw = super().forward(x).chunk(2, dim=-1)
         return Gaussian(mean, functional.softplus(raw) + MIN_STD)
 
     def mean(self, x: Tensor) -> Tensor:
         """Return the distribution's mean alone, (…, D)."""
-        last = self.layers[2]
-        half = last.out_features // 2
-        return linear(self.layers[:2](x), last.weight[:half], last.bias[:half])
+        return linear(self.features(x), self.last.weight[: self.out_size], self.last.bias[: self.out_size])
 
 
 class WorldModel(nn.Module):
@@ -88,15 +106,13 @@ class WorldModel(nn.Module):
             raise ValueError("rollout_mode=decoded takes z^s for the next latent, and without SALE there is none")
         self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
         self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
-        self.posterior_decoder = nn.Sequential(
-            Linear(D, width), nn.ELU(inplace=True), Linear(width, n_agents * hidden_size), Tanh()
-        )
+        self.posterior_decoder = nn.Sequential(Perceptron(D, width, n_agents * hidden_size), Tanh())
         self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser) if sale else None
         self.embedded = ("z_sa", "z_s", "phi") if sale else ("phi",)
         self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
         read = len(self.embedded) * embed_size
         self.prior_encoder = GaussianEncoder(read, width, D)
-        self.prior_decoder = nn.Sequential(Linear(D, width), nn.ELU(inplace=True), Linear(width, read))
+        self.prior_decoder = Perceptron(D, width, read)
 
     def posterior(self, h: Tensor) -> Gaussian:
         """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
