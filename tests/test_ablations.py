@@ -9,7 +9,10 @@ from utils.config import resolve
 
 ABLATIONS = {  # which settings differ, and what parameters begin with that are gone
     "mmsa_no_wm": ({"use_world_model"}, ("world_model.", "mixer.aggregate.")),
-    "mmsa_no_sale": ({"agent", "wm_sale"}, ("agent.sale.", "agent.phi.", "agent.head.", "agent.skip.", "world_model.sale.")),
+    "mmsa_no_sale": (
+        {"agent", "wm_sale"},
+        ("agent.sale.", "agent.phi.", "agent.head.", "agent.skip.", "world_model.sale."),
+    ),
     "mmsa_no_klb": ({"kl_alpha"}, ()),
     "mmsa_no_gs": ({"mixer_state"}, ()),
 }

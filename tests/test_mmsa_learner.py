@@ -215,7 +215,7 @@ def test_one_batch_again_and_again_is_learnt(config):
         assert after["loss_rec"] < 0.2 * before["loss_rec"]
 
 
-@pytest.mark.parametrize("horizon", [0, 1, 10])
+@pytest.mark.parametrize("horizon", [0, 1, 2, 3, 10])
 def test_the_shipped_settings_run_at_any_horizon(horizon):
     learner = make_learner("mmsa", small=False, rollout_horizon=horizon)
     losses = losses_of(learner, make_batch())
