@@ -14,7 +14,7 @@ img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { c
 table { border-collapse: collapse; font-size: .92rem; } th, td { text-align: left; padding: .15rem .9rem .15rem 0; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; } tr { border-bottom: 1px solid #e5e5e5; }
 .answer { background: #f3f7fa; border-left: 4px solid #0072B2; padding: .6rem 1rem; } .answer p { margin: .3rem 0; }
-code { background: #f4f4f4; padding: .1rem .3rem; overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; } summary { cursor: pointer; }
 """
 
 
