@@ -1,6 +1,5 @@
 """A run as a sacred experiment: `<results>/sacred/<task>/<algorithm>/<id>/` holds all that it leaves."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
 from run import Run, evaluate, train
+from utils.commit import commit_of
 from utils.errors import UserError
 from utils.logging import Console
 
@@ -53,20 +53,6 @@ def record(run: Run, settings: Mapping[str, Any]) -> None:
         return run.logger.latest["test_return_mean"]
 
     experiment.run(options={"--loglevel": "WARNING"})
-
-
-def commit_of(folder: Path) -> str:
-    """Return the git commit that the code in `folder` is at, with `+changes` if it differs; `unknown` without git."""
-    try:
-        head = _git(folder, "rev-parse", "HEAD")
-        return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def _tensorboard(folder: Path) -> Any:

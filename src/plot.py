@@ -5,12 +5,12 @@ A folder is a run's own (`results/sacred/<task>/<algorithm>/<id>`) or any above;
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
+from utils.arguments import Parser
 from utils.config import ALGS, config_names
 from utils.errors import UserError, nearest
 
@@ -190,13 +191,8 @@ def table(runs: Iterable[ArchivedRun], at: Sequence[int] = ()) -> str:
     return "\n".join(lines)
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python src/plot.py --help")
-
-
 def _parse(argv: Sequence[str]) -> Namespace:
-    parser = _Parser(prog="python src/plot.py", description="Learning curves of archived runs.")
+    parser = Parser(prog="python src/plot.py", description="Learning curves of archived runs.")
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above runs")
     parser.add_argument("--metric", default=TEST_RETURN, help=f"what to draw (default: {TEST_RETURN})")
     parser.add_argument("--out", type=Path, default=Path("curve.png"), help="the picture (default: curve.png)")

@@ -5,11 +5,11 @@ every picture of the environment stands what each agent thought of its actions, 
 """
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -18,17 +18,16 @@ from torch import Tensor
 
 from components.episode_batch import EpisodeBatch, Rows
 from envs.multiagentenv import MultiAgentEnv
-from reopen import reopen
+from reopen import ONE_HERE, reopen
 from run import Run, evaluation_streams
 from runners.base_runner import EpisodeResult
+from utils.arguments import Parser, whole
 from utils.drawing import FAINT, Canvas, text_width
 from utils.errors import UserError
 from utils.movie import Frame, write_movie
 from utils.q_strip import Choice, draw_strip, scale_of, strip_width
 
 CONFIG_DIR = Path(__file__).parent / "config"
-# One environment in this process, whatever the run was made with.
-ONE_HERE = {"device": "cpu", "cuda_graph": "false", "runner": "episode", "batch_size_run": "1"}
 TITLE_HEIGHT, MARGIN, TEXT = 52, 16, 15  # pixels
 LAST_STAYS = 2.0  # seconds that the end of an episode is shown
 
@@ -131,33 +130,17 @@ def record(run: Run, count: int, seed: int | None, out: Path | None, fps: int) -
     return write_movie(out or run_folder / "recordings" / f"t_{run.t_env}", frames(run, count, fps), fps)
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python src/record.py --help")
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers in a range."""
-
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
 def _parse(argv: Sequence[str]) -> Namespace:
-    parser = _Parser(prog="python src/record.py", description="A GIF and an MP4 of greedy episodes of a checkpoint.")
+    parser = Parser(prog="python src/record.py", description="A GIF and an MP4 of greedy episodes of a checkpoint.")
     parser.add_argument("path", metavar="PATH", help="a run's folder (its last checkpoint is taken) or a checkpoint")
-    parser.add_argument("--episodes", type=_whole(1, 1000), default=3, metavar="N",
+    parser.add_argument("--episodes", type=whole(1, 1000), default=3, metavar="N",
                         help="how many to play (default: 3)")  # fmt: skip
-    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), metavar="N",
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="N",
                         help="where the episodes come from (default: the run's own seed, whose episodes the "
                         "evaluation at this checkpoint played)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help="where to write (default: <the run's folder>/recordings/t_<steps>)")  # fmt: skip
-    parser.add_argument("--fps", type=_whole(1, 50), default=4, metavar="N", help="steps per second (default: 4)")
+    parser.add_argument("--fps", type=whole(1, 50), default=4, metavar="N", help="steps per second (default: 4)")
     return parser.parse_args(argv)
 
 

@@ -13,6 +13,9 @@ from utils.checkpoint import find_checkpoint
 from utils.config import resolve
 from utils.errors import UserError
 
+# Changes for a look: one environment in this process, on the CPU, whatever the run was made with.
+ONE_HERE = {"device": "cpu", "cuda_graph": "false", "runner": "episode", "batch_size_run": "1"}
+
 
 def reopen(path: str, config_dir: Path, changes: Mapping[str, str]) -> Run:
     """Return the run that wrote a checkpoint, with greedy evaluation's streams; the caller closes it.

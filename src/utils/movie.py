@@ -1,11 +1,8 @@
 """Frames into a GIF and an MP4, which appear whole or not at all."""
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +10,7 @@ from imageio_ffmpeg import write_frames
 from PIL import Image
 
 from utils.drawing import PAPER
-from utils.errors import UserError
+from utils.unfinished import unfinished
 
 GIF, MP4 = "episodes.gif", "episodes.mp4"
 BLOCK = 16  # pixels; video is coded in blocks of this side, and other sizes would be rescaled, which blurs
@@ -34,7 +31,7 @@ def write_movie(folder: Path, frames: Iterable[Frame], fps: int) -> list[Path]:
     Frames, at least one, are of one size and drawn while the film is written. The folder is made if need be;
     `UserError` says when it cannot be written, before the first frame is drawn.
     """
-    with _unfinished(folder, (GIF, MP4)) as partial:
+    with unfinished(folder, (GIF, MP4)) as partial:
         gif: list[Image.Image] = []
         durations: list[float] = []
         frames = iter(frames)
@@ -61,17 +58,3 @@ def _padded(picture: Image.Image) -> Image.Image:
     padded = Image.new("RGB", (width, height), PAPER)
     padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
     return padded
-
-
-@contextmanager
-def _unfinished(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Give a place for files to be written in, and move them to `folder` if nothing goes wrong."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(dir=folder, prefix=".partial-")
-    except OSError as why:
-        raise UserError(f"--out {folder}: cannot write there ({why.strerror})") from why
-    with place:
-        yield Path(place.name)
-        for name in names:
-            os.replace(Path(place.name) / name, folder / name)

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     TEST_EPISODE = 1
     TORCH = 2
     REPLAY = 3
+    INSPECTED_EPISODE = 4
 
 
 def seed_sequence(seed: int, stream: Stream, *numbers: int) -> np.random.SeedSequence:

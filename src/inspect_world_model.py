@@ -1,0 +1,80 @@
+"""Is the world model any good? `python src/inspect_world_model.py PATH [--episodes N] [--horizon N] [--epsilon X] …`.
+
+Plays fresh episodes with a checkpoint and writes a report of what its world model foresaw: `index.html`, which holds
+everything, its pictures as PNG, and its numbers as `errors.csv` and `report.json`.
+"""
+
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from reopen import ONE_HERE, reopen
+from run import Run
+from utils.arguments import Parser, share, whole
+from utils.errors import UserError
+from utils.unfinished import unfinished
+from world_model_report.collect import fresh_episodes
+from world_model_report.files import FILES, PAGE, write_files
+from world_model_report.report import Played, make_report
+
+CONFIG_DIR = Path(__file__).parent / "config"
+
+
+def inspect(run: Run, args: Namespace, command: str) -> tuple[Path, list[str]]:
+    """Write the report; return where its page is, and the short answer."""
+    if getattr(run.learner, "world_model", None) is None:  # QMIX's learner knows of none
+        raise UserError(f"{args.path}: this run has no world model to look at; give a run of mmsa or mmsa_paper")
+    seed = run.eval_seed if args.seed is None else args.seed
+    run_folder = Path(run.args.checkpoint_path).resolve().parents[1]
+    folder = args.out or run_folder / "world_model" / f"t_{run.t_env}"
+    with unfinished(folder, FILES) as partial:
+        batch, results = fresh_episodes(run, args.episodes, args.epsilon, seed)
+        played = Played(batch, results, args.epsilon, seed, args.horizon)
+        report = make_report(run, run_folder, played, command)
+        write_files(partial, report)
+    return folder / PAGE, report.answer
+
+
+def _parse(argv: Sequence[str]) -> Namespace:
+    parser = Parser(
+        prog="python src/inspect_world_model.py",
+        description="A report of what a checkpoint's world model foresees on fresh episodes.",
+    )
+    parser.add_argument("path", metavar="PATH", help="a run's folder (its last checkpoint is taken) or a checkpoint")
+    parser.add_argument("--episodes", type=whole(1, 1000), default=64, metavar="N",
+                        help="how many to play (default: 64)")  # fmt: skip
+    parser.add_argument("--horizon", type=whole(1, 1000), default=10, metavar="N",
+                        help="how many steps to look ahead, as far as episodes reach (default: 10)")  # fmt: skip
+    parser.add_argument("--epsilon", type=share, default=0.05, metavar="X",
+                        help="share of random actions, 0 to 1 (default: 0.05)")  # fmt: skip
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="N",
+                        help="where the episodes come from (default: the run's own seed); they are never those of "
+                        "training or evaluation")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FOLDER",
+                        help="where to write (default: <the run's folder>/world_model/t_<steps>)")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write a report, print its answer and its page, and return the exit code: 0 done, 2 a mistake, 130 Ctrl-C."""
+    try:
+        args = _parse(argv)
+        run = reopen(args.path, CONFIG_DIR, ONE_HERE)
+        try:
+            page, answer = inspect(run, args, shlex.join(["python", "src/inspect_world_model.py", *argv]))
+        finally:
+            run.close()
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: no report was written", file=sys.stderr)
+        return 130
+    print("\n".join([*answer, str(page)]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

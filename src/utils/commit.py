@@ -1,0 +1,18 @@
+"""Which code this is."""
+
+import subprocess
+from pathlib import Path
+
+
+def commit_of(folder: Path) -> str:
+    """Return the git commit that the code in `folder` is at, with `+changes` if it differs; `unknown` without git."""
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

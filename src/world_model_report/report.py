@@ -1,0 +1,110 @@
+"""The report put together: what was played, the numbers, the short answer, the pictures."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from components.episode_batch import EpisodeBatch
+from run import Run
+from runners.base_runner import EpisodeResult
+from utils.commit import commit_of
+from utils.errors import UserError
+from world_model_report.episode_figure import draw_episode, story_of
+from world_model_report.estimates import Comparison, Estimate, compare, estimates
+from world_model_report.horizon_figures import draw_errors, draw_matches
+from world_model_report.lookahead import Lookahead
+from world_model_report.path_figures import draw_hidden_paths, draw_latent_paths, spread_of_episodes
+from world_model_report.words import answer
+
+SHOWN = 3  # episodes whose latents are drawn
+
+
+@dataclass(frozen=True)
+class Played:
+    """Fresh episodes, how they came about, and how many steps ahead to look."""
+
+    batch: EpisodeBatch
+    results: list[EpisodeResult]
+    epsilon: float
+    seed: int
+    horizon: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is written.
+
+    `facts`: what this is a report of. `metrics`: what `learner.diagnose` gives. `estimates`: the numbers against the
+    horizon. `settings`: the run's, from its archive. `figures`: by file name without `.png`.
+    """
+
+    title: str
+    facts: dict[str, Any]
+    answer: list[str]
+    comparisons: list[Comparison]
+    metrics: dict[str, float]
+    estimates: list[Estimate]
+    settings: dict[str, Any]
+    figures: dict[str, Figure]
+
+
+def make_report(run: Run, run_folder: Path, played: Played, command: str) -> Report:
+    """Look at the episodes with the run's world model and agents."""
+    rollout_horizon = run.args.rollout_horizon
+    look = Lookahead(run.learner, played.batch, played.horizon)
+    metrics = {name: value.item() for name, value in run.learner.diagnose(played.batch).items()}
+    found, comparisons = estimates(look), compare(look, rollout_horizon)
+    episodes = spread_of_episodes(look.lengths, SHOWN)
+    names = run.runner.envs[0].action_names()
+    return Report(
+        title=f"World model of {run.args.name} on {run.task}, after {run.t_env:,} steps",
+        facts=_facts(run, run_folder, played, command),
+        answer=answer(comparisons, rollout_horizon, metrics),
+        comparisons=comparisons,
+        metrics=metrics,
+        estimates=found,
+        settings=_read(run_folder / "config.json"),
+        figures={
+            "errors": draw_errors(found, rollout_horizon),
+            "actions": draw_matches(found, rollout_horizon),
+            "latent": draw_latent_paths(look, episodes),
+            "hidden": draw_hidden_paths(look, episodes[0]),
+            "episode": draw_episode(story_of(look, episodes[0]), names),
+        },
+    )
+
+
+def _facts(run: Run, run_folder: Path, played: Played, command: str) -> dict[str, Any]:
+    """Return what this is a report of, and how to have it again."""
+    results = played.results
+    info = run_folder / "info.json"
+    return {
+        "run": str(run_folder),
+        "checkpoint": Path(run.args.checkpoint_path).name,
+        "environment steps": run.t_env,
+        "algorithm": run.args.name,
+        "task": run.task,
+        "seed of the run": run.args.seed,
+        "commit of the run": _read(info).get("commit", "unknown") if info.exists() else "unknown",
+        "command": command,
+        "commit of this report": commit_of(Path(__file__).parents[1]),
+        "episodes": len(results),
+        "environment steps in them": sum(result.length for result in results),
+        "their mean return": float(np.mean([result.episode_return for result in results])),
+        "share of random actions, ε": played.epsilon,
+        "seed of the episodes": played.seed,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
+        raise UserError(f"{path} cannot be read ({why}); leave checkpoints in their archive") from why
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no names; leave checkpoints in their archive")
+    return content
