@@ -4,6 +4,7 @@ Imports at the top stay light: worker processes import this file again, and a mi
 """
 
 import secrets
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,33 +14,40 @@ from utils.command_line import parse_command_line
 from utils.config import resolve
 from utils.errors import UserError
 from utils.memory import keep_freed_memory
+from utils.run_folder import find_run, resumed_settings
 
 CONFIG_DIR = Path(__file__).parent / "config"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one training or evaluation and return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    """Run one training or evaluation; return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM."""
     try:
         command = parse_command_line(argv, CONFIG_DIR)
-        settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
-        if settings["seed"] is None:
-            settings["seed"] = secrets.randbelow(2**32)
+        resumed = None
+        if command.resume is None:
+            settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
+            if settings["seed"] is None:
+                settings["seed"] = secrets.randbelow(2**32)
+        else:
+            resumed = find_run(command.resume, command.updates, CONFIG_DIR)
+            settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
         from archive import record  # brings Torch and sacred, which take seconds
+        from resuming import go_on
         from run import build
 
         keep_freed_memory()
-        run = build(settings)
+        run = build(settings) if resumed is None else go_on(resumed, settings)
         try:
-            record(run, settings)
+            record(run, settings, resumed)
         finally:
             run.close()
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("interrupted: what was logged and saved until now stays in the archive", file=sys.stderr)
-        return 130
+        return 128 + getattr(stop, "signum", signal.SIGINT)
     return 0
 
 

@@ -5,13 +5,14 @@
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch as th
+from torch import Tensor
 
 from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as CONTROLLERS
@@ -21,19 +22,40 @@ from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import BaseRunner, EpisodeResult
-from utils.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from utils.checkpoint import find_checkpoint, load_checkpoint
 from utils.config import extended, to_args
 from utils.errors import UserError, nearest
 from utils.logging import Console, Logger, append_rows, describe_shares
+from utils.random_state import restore_random
 from utils.seeding import Stream, episode_streams, seed_number
+from utils.stopping import StopRequest
 from utils.timing import PhaseClock
 
+EVAL_EPISODES = "eval_episodes.csv"
 EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
+
+
+class Every:
+    """Says when `interval` steps have passed since it last said so."""
+
+    def __init__(self, interval: int, last: int) -> None:
+        self.interval, self.last = interval, last
+
+    def due(self, t_env: int) -> bool:
+        """Return whether it is time at `t_env`, and start counting anew if so."""
+        if t_env - self.last < self.interval:
+            return False
+        self.last = t_env
+        return True
 
 
 @dataclass
 class Run:
-    """Everything a run is made of, and where it stands: `t_env` environment steps and `episode` episodes so far."""
+    """Everything a run is made of, and where it stands: `t_env` environment steps and `episode` episodes so far.
+
+    `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone;
+    `generators` what the process's generators are to be set to before training, see `utils.random_state`.
+    """
 
     args: Any
     task: str
@@ -43,10 +65,13 @@ class Run:
     buffer: ReplayBuffer
     logger: Logger
     clock: PhaseClock
+    due: dict[str, Every]
     t_env: int = 0
     episode: int = 0
     eval_seed: int = 0
     recent: list[EpisodeResult] = field(default_factory=list)
+    replay_saved: int = 0
+    generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
 
     def close(self) -> None:
         """End environments and workers."""
@@ -84,10 +109,15 @@ def build(settings: Mapping[str, Any]) -> Run:
             seed_number(args.seed, Stream.REPLAY),
             "cpu" if args.buffer_device == "cpu" else learner.device,
         )
-        run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock)
+        intervals = {"test": args.test_interval, "log": args.log_interval, "save": args.save_model_interval}
+        due = {name: Every(interval, last=0) for name, interval in intervals.items()}
+        run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock, due)
         run.eval_seed = args.seed
         if args.checkpoint_path is not None:
-            _resume(run, find_checkpoint(args.checkpoint_path))
+            path = find_checkpoint(args.checkpoint_path)
+            tensors, numbers = load_checkpoint(path)
+            numbers.pop("resume", None)  # a new run: replay, generators and figures are its own
+            load_learner(run, path, tensors, numbers)
         return run
     except BaseException:
         runner.close()
@@ -125,10 +155,9 @@ def _device(setting: str) -> str:
     return ("cuda" if th.cuda.is_available() else "cpu") if setting == "auto" else setting
 
 
-def _resume(run: Run, path: Path) -> None:
-    """Take up weights, targets, optimiser and counters. Replay starts empty."""
-    tensors, numbers = load_checkpoint(path)
-    expected = _numbers(run)
+def load_learner(run: Run, path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Take up weights, targets, optimiser and counters of the checkpoint at `path`; `UserError` if they do not fit."""
+    expected = run_numbers(run)
     if numbers.keys() != expected.keys() or not isinstance(numbers["learner"], dict):
         raise UserError(f"the checkpoint {path} does not hold what this version saves; take another one")
     for what, ours in (("algorithm", run.args.name), ("task", run.task)):
@@ -141,17 +170,14 @@ def _resume(run: Run, path: Path) -> None:
             f"the checkpoint {path} has networks of other sizes; give the settings it was trained with"
         ) from why
     run.t_env, run.episode = numbers["t_env"], numbers["episode"]
+    for every in run.due.values():
+        every.last = run.t_env
     if run.args.evaluate:
         run.eval_seed = numbers["seed"]  # so that the evaluation made at this checkpoint can be repeated
 
 
-def save(run: Run, folder: Path) -> Path:
-    """Write a checkpoint from which evaluation repeats and training goes on, and return where."""
-    return save_checkpoint(folder / "checkpoints", run.t_env, run.learner.state_tensors(), _numbers(run))
-
-
-def _numbers(run: Run) -> dict[str, Any]:
-    """Return what a checkpoint says besides tensors."""
+def run_numbers(run: Run) -> dict[str, Any]:
+    """Return what a checkpoint says of its run besides tensors."""
     return {
         "algorithm": run.args.name,
         "task": run.task,
@@ -162,43 +188,38 @@ def _numbers(run: Run) -> dict[str, Any]:
     }
 
 
-class Every:
-    """Says when `interval` steps have passed since it last said so."""
-
-    def __init__(self, interval: int, last: int) -> None:
-        self.interval, self.last = interval, last
-
-    def due(self, t_env: int) -> bool:
-        """Return whether it is time at `t_env`, and start counting anew if so."""
-        if t_env - self.last < self.interval:
-            return False
-        self.last = t_env
-        return True
-
-
-def train(run: Run, folder: Path, console: Console) -> float:
-    """Train until `t_max`: play a round, learn, evaluate, log, save. Returns the last mean test return."""
-    args, logger, clock = run.args, run.logger, run.clock
-    test_due, save_due = Every(args.test_interval, run.t_env), Every(args.save_model_interval, run.t_env)
-    log_due = Every(args.log_interval, run.t_env)
+def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object], stop: StopRequest) -> None:
+    """Train until `t_max`: play a round, learn, log, evaluate, save; or until asked to stop, after such a round."""
+    args, due = run.args, run.due
     started = (time.monotonic(), run.t_env)
-    clock.restart()
-    evaluate(run, folder, console)
+    run.clock.restart()
+    if run.generators is not None:
+        restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
+    if not run.logger.history:
+        evaluate(run, folder, console)
     while run.t_env < args.t_max:
         play_round(run)
-        if run.buffer.can_sample(args.batch_size):
-            for _ in range(args.updates_per_run):
-                batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
-                run.learner.train(batch, run.t_env, run.episode)
-            clock.lap("learn")
-        if log_due.due(run.t_env):
+        learn(run)
+        last = run.t_env >= args.t_max
+        if due["log"].due(run.t_env):
             log_training(run, console, started)
-        if test_due.due(run.t_env) or run.t_env >= args.t_max:
+        if due["test"].due(run.t_env) or last:
             evaluate(run, folder, console)
-        if args.save_model and (save_due.due(run.t_env) or run.t_env >= args.t_max):
+        if args.save_model and (due["save"].due(run.t_env) or last or stop.signum is not None):
             save(run, folder)
-        console.advance(run.t_env, clock.shares(), logger.latest.get("test_return_mean"))
-    return logger.latest["test_return_mean"]
+        console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
+        stop.check()
+
+
+def learn(run: Run) -> None:
+    """Take the updates of a round, once replay can fill a batch."""
+    args = run.args
+    if not run.buffer.can_sample(args.batch_size):
+        return
+    for _ in range(args.updates_per_run):
+        batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
+        run.learner.train(batch, run.t_env, run.episode)
+    run.clock.lap("learn")
 
 
 def play_round(run: Run) -> None:
@@ -255,7 +276,7 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
             results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
     log_results(run, results, prefix="test_")
     rows = ((run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results)
-    append_rows(folder / "eval_episodes.csv", EVAL_HEADER, rows)
+    append_rows(folder / EVAL_EPISODES, EVAL_HEADER, rows)
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
 

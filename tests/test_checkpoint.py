@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from tiny_runs import csv_rows, play, read, settings_of
 
 from main import CONFIG_DIR
-from run import build, play_round, save
+from resuming import save
+from run import build, play_round
 from utils.checkpoint import NUMBERS, TENSORS, find_checkpoint, load_checkpoint, save_checkpoint
 from utils.config import resolve
 from utils.errors import UserError
@@ -71,30 +72,30 @@ def test_targets_and_trained_networks_are_saved_apart(tmp_path):
 
 def test_the_last_checkpoint_is_the_one_with_the_largest_number(tmp_path):
     for t_env in (100, 20, 9):
-        save_checkpoint(tmp_path / "checkpoints", t_env, some_tensors(), {"t_env": t_env})
+        save_checkpoint(tmp_path / "checkpoints", t_env, some_tensors(), {"t_env": t_env}, {})
     for path in (tmp_path, tmp_path / "checkpoints", tmp_path / "checkpoints" / "t_100"):
         assert find_checkpoint(str(path)).name == "t_100"
     assert find_checkpoint(str(tmp_path / "checkpoints" / "t_9")).name == "t_9"
 
 
 def test_a_second_checkpoint_of_the_same_step_replaces_the_first(tmp_path):
-    save_checkpoint(tmp_path, 5, some_tensors(), {"try": 1})
+    save_checkpoint(tmp_path, 5, some_tensors(), {"try": 1}, {})
     tensors = some_tensors()
-    save_checkpoint(tmp_path, 5, tensors, {"try": 2})
+    save_checkpoint(tmp_path, 5, tensors, {"try": 2}, {})
     loaded, numbers = load_checkpoint(find_checkpoint(str(tmp_path)))
     assert numbers == {"try": 2} and same(loaded, tensors)
     assert [path.name for path in tmp_path.iterdir()] == ["t_5"]
 
 
 def test_a_partly_written_checkpoint_is_never_picked(tmp_path):
-    save_checkpoint(tmp_path, 10, some_tensors(), {})
+    save_checkpoint(tmp_path, 10, some_tensors(), {}, {})
     with pytest.raises(TypeError):  # it fails between the tensors and the numbers
-        save_checkpoint(tmp_path, 20, some_tensors(), {"not JSON": object()})
+        save_checkpoint(tmp_path, 20, some_tensors(), {"not JSON": object()}, {})
     (tmp_path / "t_30").mkdir()
     save_file(some_tensors(), tmp_path / "t_30" / TENSORS)
-    save_checkpoint(tmp_path, 40, some_tensors(), {}).rename(tmp_path / ".t_40.partial")
+    save_checkpoint(tmp_path, 40, some_tensors(), {}, {}).rename(tmp_path / ".t_40.partial")
     assert find_checkpoint(str(tmp_path)).name == "t_10"
-    assert save_checkpoint(tmp_path, 20, some_tensors(), {}).name == find_checkpoint(str(tmp_path)).name
+    assert save_checkpoint(tmp_path, 20, some_tensors(), {}, {}).name == find_checkpoint(str(tmp_path)).name
 
 
 @pytest.mark.parametrize("path", ["nowhere", ".", "t_30", "a_file"])
@@ -166,7 +167,7 @@ class Poison:
 
 @pytest.mark.parametrize("poison", [pickle.dump, th.save], ids=["pickle", "torch"])
 def test_loading_runs_no_code(tmp_path, poison):
-    path, trace = save_checkpoint(tmp_path, 1, some_tensors(), {}), tmp_path / "code was run"
+    path, trace = save_checkpoint(tmp_path, 1, some_tensors(), {}, {}), tmp_path / "code was run"
     for name in (TENSORS, NUMBERS):
         with (path / name).open("wb") as file:
             poison(Poison(trace), file)

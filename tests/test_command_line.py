@@ -38,6 +38,12 @@ def test_both_spellings_of_the_two_names_are_understood_in_any_order(tree, argv)
     assert parse_command_line(argv, tree) == CommandLine("mmsa", "lbf", {})
 
 
+def test_a_run_to_resume_takes_the_place_of_both_names(tree):
+    assert parse_command_line(["resume=a b/1"], tree) == CommandLine("", "", {}, "a b/1")
+    command = parse_command_line(["resume=latest", "with", "t_max=5"], tree)
+    assert command == CommandLine("", "", {"t_max": "5"}, "latest")
+
+
 def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_their_text(tree):
     command = parse_command_line([*BOTH, "with", "env_args.key=a=b", "seed=3", "label=", "path=x y"], tree)
     assert command.updates == {"env_args.key": "a=b", "seed": "3", "label": "", "path": "x y"}
@@ -55,6 +61,10 @@ def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_thei
         ([*BOTH, "with", ""], ["''"]),
         ([*BOTH, "with", "with"], ["'with'"]),
         ([*BOTH, "with", "seed=3", "seed=4"], ["seed is given twice: 3 and 4"]),
+        (["resume="], ["resume= needs a run's folder"]),
+        (["resume=x", "--config=qmix"], ["leave out --config"]),
+        (["resume=x", "resume=y"], ["'resume=y'"]),
+        ([*BOTH, "resume=x"], ["'resume=x'"]),
         ([*BOTH, "--config=qmix"], ["--config is given twice: mmsa and qmix"]),
         (["--env-config=lbf"], ["--config is missing", "mmsa, mmsa_paper, qmix"]),
         (["--config=mmsa"], ["--env-config is missing", "lbf, matrix_game"]),

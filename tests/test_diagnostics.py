@@ -136,6 +136,7 @@ def test_the_effective_rank_counts_directions():
     assert effective_rank(th.randn(4000, 8)).item() == pytest.approx(8, abs=0.05)
     assert effective_rank(th.randn(4000, 1) * th.ones(8)).item() == pytest.approx(1, abs=0.01)
     assert effective_rank(th.ones(50, 8)).item() == 0
+    assert effective_rank(th.full((50, 8), math.nan)).isnan()
 
 
 def test_spread_and_active_units_tell_what_varies():

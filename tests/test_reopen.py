@@ -29,8 +29,8 @@ def test_settings_and_networks_are_those_of_the_checkpoint(folder):
         assert run.args.threads == 2 and run.args.grad_norm_clip == float("inf")
         saved, _ = load_checkpoint(find_checkpoint(str(folder)))
         tensors = run.learner.state_tensors()
-        assert tensors.keys() == saved.keys()
-        assert all(th.equal(tensors[name], saved[name]) for name in saved)
+        assert tensors.keys() == {name for name in saved if not name.startswith("rng.")}
+        assert all(th.equal(tensors[name], saved[name]) for name in tensors)
     finally:
         run.close()
 

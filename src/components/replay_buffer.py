@@ -1,6 +1,7 @@
 """Replay over whole episodes, the oldest replaced first."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -25,8 +26,8 @@ class ReplayBuffer:
         self.scheme, self.groups = scheme, groups
         self.buffer_size, self.max_seq_length = buffer_size, max_seq_length
         self.device = th.device(device)
-        self.episodes: list[Tensor] = []  # (rows, record) uint8 each; the oldest is at _next once all places are taken
-        self._next = 0
+        self.inserted = 0  # episodes ever; number k lies at k modulo buffer_size
+        self.episodes: list[Tensor] = []  # (rows, record) uint8 each
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -48,8 +49,31 @@ class ReplayBuffer:
             if len(self.episodes) < self.buffer_size:
                 self.episodes.append(episode)
             else:
-                self.episodes[self._next] = episode
-            self._next = (self._next + 1) % self.buffer_size
+                self.episodes[self.inserted % self.buffer_size] = episode
+            self.inserted += 1
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest episode that is kept."""
+        return self.inserted - len(self.episodes)
+
+    def since(self, number: int) -> list[Tensor]:
+        """Return the episodes numbered `number` and later, which must be kept still."""
+        assert self.oldest <= number <= self.inserted, (self.oldest, number, self.inserted)
+        return [self.episodes[k % self.buffer_size] for k in range(number, self.inserted)]
+
+    def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
+        """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state."""
+        assert len(episodes) == min(inserted, self.buffer_size), (len(episodes), inserted)
+        first = inserted - len(episodes)
+        places = {k % self.buffer_size: episode for k, episode in enumerate(episodes, start=first)}
+        self.episodes = [places[place].to(self.device) for place in range(len(episodes))]
+        self.inserted = inserted
+        self._rng.bit_generator.state = rng_state
+
+    def rng_state(self) -> dict[str, Any]:
+        """Return the state of the generator that samples: names and whole numbers."""
+        return self._rng.bit_generator.state
 
     def can_sample(self, batch_size: int) -> bool:
         """Say whether there are that many episodes."""

@@ -77,8 +77,10 @@ def spread(z: Tensor) -> Tensor:
 def effective_rank(z: Tensor) -> Tensor:
     """Return the effective rank of ``z (R, E)`` about its mean (Roy and Vetterli, 2007): between 1 and E.
 
-    ``exp(-Σ p_k ln p_k)`` with ``p`` the singular values over their sum; 0 when all rows are the same.
+    ``exp(-Σ p_k ln p_k)`` with ``p`` the singular values over their sum; 0 when all rows are the same, NaN with a NaN.
     """
+    if not z.isfinite().all():
+        return z.new_tensor(th.nan)
     centred = (z - z.mean(dim=0)).double()
     singular = th.linalg.eigvalsh(centred.t() @ centred).clamp(min=0).sqrt()
     p = singular / singular.sum().clamp(min=th.finfo(th.double).tiny)

@@ -15,8 +15,10 @@ from utils.errors import UserError
 TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
 
 
-def save_checkpoint(folder: Path, t_env: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Path:
-    """Write a checkpoint below `folder` and return where; it appears whole or not at all."""
+def save_checkpoint(
+    folder: Path, t_env: int, tensors: dict[str, Tensor], numbers: dict[str, Any], texts: dict[str, str]
+) -> Path:
+    """Write a checkpoint below `folder` and return where; it appears whole or not at all. `texts` are further files."""
     target = folder / f"t_{t_env}"
     partial = folder / f".t_{t_env}.partial"
     if partial.exists():
@@ -24,6 +26,8 @@ def save_checkpoint(folder: Path, t_env: int, tensors: dict[str, Tensor], number
     partial.mkdir(parents=True)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
     (partial / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+    for name, text in texts.items():
+        (partial / name).write_text(text)
     if target.exists():
         shutil.rmtree(target)
     os.replace(partial, target)

@@ -9,6 +9,8 @@ from utils.errors import UserError, nearest
 from utils.settings_schema import shown
 
 _FORM = "python src/main.py --config=NAME --env-config=NAME [with key=value ...]"
+_RESUME = "resume="
+_RESUME_FORM = "python src/main.py resume=RUN_FOLDER|latest [with t_max=...]"
 _FLAGS = {"--config": ALGS, "--env-config": ENVS}
 _HELP = ("--help", "-h")
 _EXAMPLES = """\
@@ -18,11 +20,12 @@ _EXAMPLES = """\
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What was asked for: names of the two configs, and the raw text of every setting given after `with`."""
+    """What was asked for: names of the two configs, or a run to `resume`; the text of every setting after `with`."""
 
     config: str
     env_config: str
     updates: dict[str, str]
+    resume: str | None = None
 
 
 def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
@@ -37,6 +40,9 @@ def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
     updates: dict[str, str] = {}
     after_with = False
     words = iter(argv)
+    resume: str | None = None
+    if argv and argv[0].startswith(_RESUME):
+        resume = _take_resume(next(words))
     for word in words:
         if word.startswith("-"):
             _take_flag(word, next(words, "") if word in _FLAGS else None, flags, config_dir)
@@ -46,17 +52,26 @@ def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
             _take_assignment(word, updates)
         else:
             raise UserError(f"{shown(word)!r} stands before 'with' or without it; the form is: {_FORM}")
+    if resume is not None:
+        if flags:
+            raise UserError(f"a resumed run has its configs: leave out {next(iter(flags))}; {_RESUME_FORM}")
+        return CommandLine("", "", updates, resume)
+    _refuse_missing(flags, config_dir)
+    return CommandLine(flags["--config"], flags["--env-config"], updates)
+
+
+def _refuse_missing(flags: dict[str, str], config_dir: Path) -> None:
     for flag in _FLAGS:
         if flag not in flags:
             choices = _choices(flag, config_dir)
             raise UserError(f"{flag} is missing: choose one of {choices}; the form is: {_FORM}")
-    return CommandLine(flags["--config"], flags["--env-config"], updates)
 
 
 def usage(config_dir: Path) -> str:
     """Return the text of `--help`: the form, the configs found under `config_dir`, two examples."""
     return (
-        f"usage: {_FORM}\n\n"
+        f"usage: {_FORM}\n"
+        f"       {_RESUME_FORM}\n\n"
         f"algorithms (--config):        {_choices('--config', config_dir)}\n"
         f"environments (--env-config):  {_choices('--env-config', config_dir)}\n\n"
         f"Settings, their meaning and range: comments in {config_dir}\n\n"
@@ -81,6 +96,12 @@ def _take_flag(word: str, following: str | None, flags: dict[str, str], config_d
     if flag in flags:
         raise UserError(f"{flag} is given twice: {shown(flags[flag])} and {shown(value)}")
     flags[flag] = value
+
+
+def _take_resume(word: str) -> str:
+    if word == _RESUME:
+        raise UserError(f"resume= needs a run's folder, or latest; the form is: {_RESUME_FORM}")
+    return word.removeprefix(_RESUME)
 
 
 def _take_assignment(word: str, updates: dict[str, str]) -> None:

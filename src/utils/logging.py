@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,26 @@ Sink = Callable[[str, float, int], None]
 
 
 class Logger:
-    """Passes every figure `(name, value, t_env)` to its sinks and keeps the latest of each name."""
+    """Passes every figure `(name, value, t_env)` to its sinks and keeps all of them, as the archive does.
+
+    `history` maps names to their `values`, `steps` and `timestamps`.
+    """
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
-        self.latest: dict[str, float] = {}
+        self.history: dict[str, dict[str, list[Any]]] = {}
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The latest figure of each name."""
+        return {key: series["values"][-1] for key, series in self.history.items()}
 
     def log_stat(self, key: str, value: float, t: int) -> None:
         """Log one figure at `t` environment steps."""
-        self.latest[key] = value
+        series = self.history.setdefault(key, {"values": [], "steps": [], "timestamps": []})
+        series["values"].append(float(value))
+        series["steps"].append(t)
+        series["timestamps"].append(datetime.now(UTC).replace(tzinfo=None).isoformat())
         for sink in self.sinks:
             sink(key, float(value), t)
 

@@ -1,0 +1,110 @@
+"""All that a run needs to go on as if it had never stopped: written at a checkpoint, taken up from it.
+
+A checkpoint is taken between two rounds. Besides weights, targets, optimiser and counters it holds the states of all
+generators and every figure logged so far; replay lies beside the checkpoints, and each adds what came since the one
+before. Environments need nothing: an episode is drawn from its number alone (`utils.seeding`).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
+from runners.base_runner import EpisodeResult
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.errors import UserError
+from utils.files import write_whole
+from utils.random_state import random_numbers, random_tensors
+from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
+
+CHECKPOINTS, REPLAY, FIGURES = "checkpoints", "replay", "metrics.json"
+
+
+def save(run: Run, folder: Path) -> Path:
+    """Write a checkpoint into the run's folder and return where; one that dies on the way has the one before."""
+    buffer, replay = run.buffer, folder / REPLAY
+    first = max(run.replay_saved, buffer.oldest)
+    add_episodes(replay, first, buffer.since(first))
+    numbers = run_numbers(run) | {"resume": _resume_numbers(run, folder)}
+    tensors = run.learner.state_tensors() | random_tensors()
+    figures = {FIGURES: json.dumps(run.logger.history)}
+    path = save_checkpoint(folder / CHECKPOINTS, run.t_env, tensors, numbers, figures)
+    run.replay_saved = buffer.inserted
+    forget_episodes(replay, below=buffer.oldest)
+    return path
+
+
+def _resume_numbers(run: Run, folder: Path) -> dict[str, Any]:
+    episodes = folder / EVAL_EPISODES
+    return {
+        "due": {name: every.last for name, every in run.due.items()},
+        "recent": [asdict(result) for result in run.recent],
+        "eval_episodes_bytes": episodes.stat().st_size if episodes.exists() else 0,
+        "replay": {"inserted": run.buffer.inserted, "rng": run.buffer.rng_state()},
+        "random": random_numbers(),
+    }
+
+
+def restore(run: Run, folder: Path, checkpoint: Path) -> int:
+    """Bring a newly built run to where its checkpoint left it; return how long its list of episodes was then, in bytes.
+
+    Raises `UserError` where the checkpoint or the replay cannot be read. Changes no file.
+    """
+    tensors, numbers = load_checkpoint(checkpoint)
+    load_learner(run, checkpoint, tensors, {key: value for key, value in numbers.items() if key != "resume"})
+    state = numbers.get("resume")
+    try:
+        figures = json.loads((checkpoint / FIGURES).read_text())
+        inserted, rng = state["replay"]["inserted"], state["replay"]["rng"]
+        episodes = read_episodes(folder / REPLAY, max(0, inserted - run.buffer.buffer_size), inserted)
+        run.buffer.restore(inserted, episodes, rng)
+        run.recent = [EpisodeResult(**result) for result in state["recent"]]
+        for name, every in run.due.items():
+            every.last = state["due"][name]
+        run.generators = ({name: tensors[name] for name in tensors if name.startswith("rng.")}, state["random"])
+        length = state["eval_episodes_bytes"]
+    except (OSError, KeyError, TypeError, ValueError) as why:
+        raise UserError(
+            f"the checkpoint {checkpoint} lacks what a run needs to go on ({why}); start a new one from its weights: "
+            "with checkpoint_path=..."
+        ) from why
+    run.logger.history = figures
+    run.replay_saved = inserted
+    return length
+
+
+def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
+    """Return the run of a folder as its last checkpoint left it, or as it began if it has none yet.
+
+    Raises `UserError` where it cannot be read, or has nothing left to do.
+    """
+    run = build(settings | {"checkpoint_path": None})  # where its own weights began is in its checkpoints
+    try:
+        checkpoints = [path for path in (folder / CHECKPOINTS).glob("t_*") if path.name[2:].isdigit()]
+        eval_bytes = 0
+        if checkpoints:
+            eval_bytes = restore(run, folder, max(checkpoints, key=lambda path: int(path.name[2:])))
+        elif settings["checkpoint_path"] is not None:
+            raise UserError(f"{folder} has no checkpoint yet: start it again")
+        if run.t_env >= run.args.t_max:
+            raise UserError(
+                f"{folder} has trained its {run.args.t_max} steps; to train on: resume={folder} with t_max=..."
+            )
+        _cut_back(run, folder, eval_bytes)
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
+    """Take out of a run's folder what was written after the checkpoint, so that going on writes it again."""
+    write_whole(folder / FIGURES, lambda path: path.write_text(json.dumps(run.logger.history)))
+    if eval_bytes > 0:
+        os.truncate(folder / EVAL_EPISODES, eval_bytes)
+    else:
+        (folder / EVAL_EPISODES).unlink(missing_ok=True)  # its header is written with its first row
+    cut_episodes(folder / REPLAY, end=run.buffer.inserted)

@@ -1,0 +1,84 @@
+"""What a run's folder in the archive says of its settings.
+
+The archive is data: its settings pass the same checks as a command line, and reading it runs no code.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.config import resolve
+from utils.errors import UserError
+from utils.settings_file import read_entries
+from utils.settings_schema import shown
+
+LATEST = "latest"
+# What may be changed when a run goes on: when to stop, what to write, and what changes no figure.
+CHANGEABLE = {"t_max", "save_model", "save_model_interval", "local_results_path", "threads", "use_tensorboard"}
+
+
+def find_run(name: str, changes: Mapping[str, str], config_dir: Path) -> Path:
+    """Return the folder of a run: `name` itself, or for "latest" the one started last below the results."""
+    if name != LATEST:
+        if not (Path(name) / "config.json").is_file():
+            raise UserError(f"resume={shown(name)}: no run here; give results/sacred/<task>/<algorithm>/<id>")
+        return Path(name)
+    results = changes.get("local_results_path", _default_results(config_dir))
+    runs = [path.parent for path in Path(results).glob("sacred/*/*/*/config.json") if path.parent.name.isdigit()]
+    if not runs:
+        raise UserError(f"resume=latest: no run in {shown(results)}; give a run's folder")
+    return max(runs, key=lambda folder: (folder / "config.json").stat().st_mtime)
+
+
+def _default_results(config_dir: Path) -> str:
+    return next(e.text for e in read_entries(config_dir / "default.yaml") if e.key == "local_results_path")
+
+
+def resumed_settings(folder: Path, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
+    """Return the settings with which a run goes on; raise `UserError` for a change that would alter it."""
+    for key in changes:
+        if key not in CHANGEABLE:
+            raise UserError(
+                f"{shown(key)}: a resumed run keeps its settings, only {', '.join(sorted(CHANGEABLE))} may differ; "
+                "for a new run from its weights: with checkpoint_path=..."
+            )
+    settings = archived_settings(folder, changes, config_dir)
+    if settings["evaluate"]:
+        raise UserError(f"{folder} was an evaluation; there is nothing to resume")
+    return settings
+
+
+def archived_settings(folder: Path, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
+    """Return the settings of a run's folder, with some changed."""
+    config = _read_config(folder / "config.json")
+    return resolve(config["name"], config["env_config"], _texts(config) | dict(changes), config_dir)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
+        raise UserError(
+            f"{path}: the run's settings cannot be read ({why}); leave checkpoints in their archive"
+        ) from why
+    if not isinstance(config, dict) or not all(isinstance(config.get(k), str) for k in ("name", "env_config")):
+        raise UserError(f"{path} is not a config.json of this version: it does not name the two configs of the run")
+    return config
+
+
+def _texts(config: Mapping[str, Any], group: str = "") -> dict[str, str]:
+    """Return settings by dotted key, as a command line would give them."""
+    texts: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            texts |= _texts(value, f"{group}{key}.")
+        elif group or key not in ("name", "env_config", "env"):
+            texts[group + key] = _text(value)
+    return texts
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
