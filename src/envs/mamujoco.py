@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -92,9 +93,9 @@ class MAMuJoCoEnv(MultiAgentEnv):
         parts = self._game.agent_action_partitions
         most_joints = max(len(part) for part in parts)
         _check_actions(n_bins, most_joints, max_actions)
-        box = self._game.single_agent_env.action_space
+        ranges = self._game.single_agent_env.model.actuator_ctrlrange  # the action space rounds them to float32
         actuators = [[joint.act_ids for joint in part] for part in parts]
-        self._torques = [torques(box.low[ids], box.high[ids], n_bins) for ids in actuators]
+        self._torques = [torques(*ranges[ids].T, n_bins) for ids in actuators]
         sizes = np.array([len(table) for table in self._torques])
         self._available = np.arange(sizes.max()) < sizes[:, None]
         self._agents = self._game.possible_agents
@@ -161,7 +162,10 @@ class MAMuJoCoEnv(MultiAgentEnv):
         """Return the robot as the package's camera sees it, (480, 480, 3) uint8; raise `UserError` without OpenGL."""
         if sys.platform == "linux":
             os.environ.setdefault("MUJOCO_GL", "egl")  # Gymnasium would take GLFW, which needs a screen
+        viewer = self._game.single_agent_env.mujoco_renderer.viewer
         try:
+            if viewer is not None:
+                viewer.make_context_current()  # Gymnasium does not: pictures would freeze once another robot is drawn
             return self._game.render()
         except Exception as why:  # each backend and driver fails in its own way
             raise UserError(
@@ -175,11 +179,14 @@ class MAMuJoCoEnv(MultiAgentEnv):
 
 
 def _game(scenario: str, agent_conf: str, agent_obsk: int) -> mamujoco_v1.parallel_env:
-    factorization = None
-    if (scenario, agent_conf) in ONE_JOINT_EACH:
-        (joints,), edges, roots = get_parts_and_edges(scenario, None)
-        parts = [(joint,) for joint in sorted(joints, key=lambda joint: joint.act_ids)]
-        factorization = {"partition": parts, "edges": edges, "globals": roots}
+    apart = (scenario, agent_conf) in ONE_JOINT_EACH
+    parts, edges, roots = get_parts_and_edges(scenario, None if apart else agent_conf)
+    joints = sorted(chain(*parts), key=lambda joint: joint.act_ids)
+    for number, joint in enumerate(joints):
+        # The package sorts joints by label, and three of Pusher's share one: their order would change from run to run.
+        if [other.label for other in joints].count(joint.label) > 1:
+            joint.label += f"_{number}"
+    factorization = {"partition": [(joint,) for joint in joints] if apart else parts, "edges": edges, "globals": roots}
     robot = _robot(scenario, agent_conf)
     return mamujoco_v1.parallel_env(scenario, agent_conf, agent_obsk, factorization, gym_env=robot)
 
