@@ -158,9 +158,11 @@ def test_the_mean_is_over_all_agents_and_a_truncation_at_the_end_is_one(leaving)
     results = [env.step(np.zeros(3, dtype=int)) for _ in range(4)]
     assert [result[0] for result in results] == pytest.approx([1, 1, 2 / 3, 1 / 3])
     assert [result[1:3] for result in results] == [(False, False)] * 3 + [(False, True)]
-    env = make(leaving(), time_limit=3)
-    env.reset(0)
-    assert [env.step(np.zeros(3, dtype=int))[1:3] for _ in range(3)] == [(False, False)] * 2 + [(False, True)]
+    for time_limit, how in ((3, (False, True)), (4, (True, False))):  # the task itself ends after four steps
+        env = make(leaving(), time_limit)
+        env.reset(0)
+        ends = [env.step(np.zeros(3, dtype=int))[1:3] for _ in range(time_limit)]
+        assert ends == [(False, False)] * (time_limit - 1) + [how]
 
 
 def test_one_agent_without_tuples_is_a_team_of_one():
@@ -174,10 +176,12 @@ def test_one_agent_without_tuples_is_a_team_of_one():
         assert env.step(np.array([1])) == (reward, over, False, {})
 
 
-def test_the_limit_that_gymnasium_registers_gives_way():
-    env = make("MountainCar-v0", 230)  # registered with 200
+@pytest.mark.parametrize("key, theirs", [("MountainCar-v0", 200), (SPREAD, 25)])
+def test_the_packages_limits_give_way(key, theirs):
+    env = make(key, theirs + 5)
     env.reset(0)
-    assert [env.step(np.array([1]))[1:3] for _ in range(230)] == [(False, False)] * 229 + [(False, True)]
+    ends = [env.step(np.ones(env.info.n_agents, dtype=int))[1:3] for _ in range(theirs + 5)]
+    assert ends == [(False, False)] * (theirs + 4) + [(False, True)]
 
 
 def test_a_new_environment_is_made_for_each_episode_and_a_drawn_one_closed():
