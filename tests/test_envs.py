@@ -12,12 +12,16 @@ import counting_env
 import numpy as np
 import pytest
 import yaml
+from packages import needs
 
 import envs
 from envs import ENVS, env_path, make_env, make_env_from_path, task_name
 from utils.errors import UserError
 
 LBF = {"valid_actions_only": True, "episode_limit": 50}
+MUJOCO = {"n_bins": 5, "max_actions": 2000}
+TEAM = {"common_reward": True, "reward_scalarisation": "sum"}
+UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2"}  # no picture, or not without a screen
 COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}
 CASES = [
     ("lbf", {"key": "Foraging-2s-8x8-2p-2f-coop-v2", **LBF}),
@@ -26,11 +30,20 @@ CASES = [
     ("matrix_game", {"key": "two_step"}),
     ("matrix_game", {"key": "climbing"}),
     ("matrix_game", {"key": "penalty"}),
+    ("mamujoco", {"scenario": "HalfCheetah", "agent_conf": "6x1", "agent_obsk": 1, "episode_limit": 6, **MUJOCO}),
+    ("mamujoco", {"scenario": "Ant", "agent_conf": "8x1", "agent_obsk": 2, "episode_limit": 8, **MUJOCO}),
+    ("mamujoco", {"scenario": "Walker2d", "agent_conf": "6x1", "agent_obsk": 0, "episode_limit": 20, **MUJOCO}),
+    ("mamujoco", {"scenario": "Pusher", "agent_conf": "3p", "agent_obsk": 1, "episode_limit": 4, **MUJOCO}),
+    ("gymma", {"key": "lbforaging:Foraging-8x8-2p-3f-v3", "time_limit": 20, **TEAM}),
+    ("gymma", {"key": "rware:rware-tiny-2ag-v2", "time_limit": 8, **TEAM}),
+    ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 6, **TEAM}),
+    ("gymma", {"key": "pz-mpe-simple-speaker-listener-v4", "time_limit": 5, **TEAM}),
     ("counting", COUNTING),
 ]
 CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
-IDS = [f"{name}-{env_args.get('key', '')}" for name, env_args in CASES]
-every_env = pytest.mark.parametrize("name, env_args", CASES, ids=IDS)
+IDS = [f"{name}-{env_args.get('key', env_args.get('scenario', ''))}" for name, env_args in CASES]
+MARKED = [pytest.param(*case, marks=needs(case[0]), id=case_id) for case, case_id in zip(CASES, IDS, strict=True)]
+every_env = pytest.mark.parametrize("name, env_args", MARKED)
 
 
 @pytest.fixture(autouse=True)
@@ -134,10 +147,12 @@ def test_actions_have_names_of_their_own(name, env_args):
     assert len(set(names)) == len(names) == env.info.n_actions and all(type(word) is str for word in names)
 
 
-@pytest.mark.parametrize("name, env_args", CASES[:-1], ids=IDS[:-1])
+@pytest.mark.parametrize("name, env_args", [case for case in MARKED[:-1] if case.values[1].get("key") not in UNDRAWN])
 def test_pictures_have_one_size_and_looking_changes_nothing(name, env_args):
     looked_at, left_alone = make_env(name, env_args), make_env(name, env_args)
     pictures = []
+    if name == "mamujoco":
+        skip_without_opengl(looked_at)
 
     def look_after(method):
         def called(*args):
@@ -152,7 +167,16 @@ def test_pictures_have_one_size_and_looking_changes_nothing(name, env_args):
         assert same(episode(looked_at, seed, 1), episode(left_alone, seed, 1))
     ((shape, dtype),) = {(picture.shape, picture.dtype) for picture in pictures}
     assert len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 100 and dtype == np.uint8
-    assert not any(np.array_equal(one, two) for one, two in pairwise(pictures))
+    still = sum(np.array_equal(one, two) for one, two in pairwise(pictures))
+    assert still <= (2 if name == "gymma" else 0)  # in MPE the first action of an episode moves nothing yet
+
+
+def skip_without_opengl(env):
+    env.reset(0)
+    try:
+        env.render()
+    except UserError as why:
+        pytest.skip(str(why))
 
 
 def test_an_environment_without_pictures_says_so_in_one_line():
@@ -192,13 +216,14 @@ def test_counting_env_refuses_misuse():
         env.step(np.zeros(3, dtype=int))
 
 
-@pytest.mark.parametrize("name", ["lbf", "matrix_game"])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in ENVS])
 def test_configs_declare_exactly_the_constructor_arguments_and_a_playable_task(name):
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     assert config["env"] == name
     env = make_env(name, config["env_args"])
     assert list(config["env_args"]) == list(signature(type(env)).parameters)
-    assert task_name(name, config["env_args"]) == config["env_args"]["key"]
+    key = config["env_args"].get("key", "HalfCheetah-6x1-obsk1")
+    assert task_name(name, config["env_args"]) == key.removeprefix("lbforaging:")
 
 
 def test_unknown_environment_names_the_nearest():

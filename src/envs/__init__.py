@@ -10,8 +10,13 @@ from utils.errors import UserError, nearest
 __all__ = ["ENVS", "EnvInfo", "MultiAgentEnv", "env_path", "make_env", "make_env_from_path", "task_name"]
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
+    "gymma": "envs.gymma:GymmaEnv",
     "lbf": "envs.lbf:LBFEnv",
+    "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+}
+REQUIREMENTS: dict[str, str] = {  # module -> the file that names its packages, where it is not requirements.txt
+    "envs.mamujoco": "requirements-mamujoco.txt",
 }
 
 
@@ -46,5 +51,6 @@ def _env_class(path: str) -> type[MultiAgentEnv]:
         if package == module.partition(".")[0]:
             raise
         raise UserError(
-            f"{path} needs the Python package {package}, which is not installed: run `pip install -r requirements.txt`"
+            f"{path} needs the Python package {package}, which is not installed: "
+            f"run `pip install -r {REQUIREMENTS.get(module, 'requirements.txt')}`"
         ) from missing

@@ -1,0 +1,264 @@
+"""Tasks of other packages against the packages themselves: LBF, RWARE, MPE, and small ones made here."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from packages import needs
+from tiny_runs import play, read
+
+from envs import make_env, task_name
+from envs.gymma import FORM, parse_key
+from envs.lbf import LBFEnv
+from utils.errors import UserError
+
+LBF_V3, RWARE, SPREAD = "lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2", "pz-mpe-simple-spread-v3"
+pytestmark = needs("gymma")
+
+
+def make(key, time_limit=25, common_reward=True, reward_scalarisation="sum"):
+    env_args = {"key": key, "time_limit": time_limit}
+    return make_env("gymma", {**env_args, "common_reward": common_reward, "reward_scalarisation": reward_scalarisation})
+
+
+def test_foraging_equals_our_own_adapter():
+    env, ours = make(LBF_V3, 50), LBFEnv("Foraging-8x8-2p-3f-v3", valid_actions_only=False, episode_limit=50)
+    assert (env.info.n_agents, env.info.n_actions, env.info.obs_size) == (2, 6, ours.info.obs_size)
+    rewarded, ends = 0, set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        env.reset(seed)
+        ours.reset(seed)
+        over = False
+        while not over:
+            np.testing.assert_array_equal(env.get_obs(), ours.get_obs())
+            np.testing.assert_array_equal(env.get_state(), ours.get_state())
+            loading = ours._game.available()[:, 5]
+            actions = np.where(loading, 5, rng.integers(0, 6, 2))
+            *result, _ = env.step(actions)
+            assert result == list(ours.step(actions)[:3])  # reward, terminated, truncated
+            rewarded += result[0] > 0
+            over = result[1] or result[2]
+        ends.add(tuple(result[1:]))
+    assert rewarded > 10 and ends == {(True, False), (False, True)}
+
+
+def test_spread_equals_the_package_step_by_step():
+    from mpe2 import simple_spread_v3
+
+    env, mean = make(SPREAD), make(SPREAD, reward_scalarisation="mean")
+    package = simple_spread_v3.parallel_env(max_cycles=25)
+    assert (env.info.n_agents, env.info.n_actions, env.info.obs_size, env.info.state_size) == (3, 5, 18, 54)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        theirs, _ = package.reset(seed=seed)
+        env.reset(seed)
+        mean.reset(seed)
+        for step in range(25):
+            np.testing.assert_array_equal(env.get_obs(), np.stack(list(theirs.values())))
+            actions = rng.integers(0, 5, 3)
+            theirs, rewards, _, cut, _ = package.step(dict(zip(theirs, actions.tolist(), strict=True)))
+            reward, terminated, truncated, _ = env.step(actions)
+            assert reward == sum(rewards.values()) != 0
+            assert mean.step(actions)[0] == pytest.approx(reward / 3, rel=1e-12)
+            assert (terminated, truncated) == (False, step == 24) and all(cut.values()) == truncated
+
+
+def test_the_warehouse_equals_the_package_and_its_own_limit_is_ours():
+    env = make(RWARE, 510)
+    package = gymnasium.make("rware-tiny-2ag-v2", disable_env_checker=True, max_steps=10_000).unwrapped
+    rng = np.random.default_rng(0)
+    theirs, _ = package.reset(seed=6)
+    env.reset(6)
+    for step in range(1, 511):  # the package by itself would end after 500 steps, and call that the end of the task
+        np.testing.assert_array_equal(env.get_obs(), np.stack(theirs))
+        actions = rng.integers(0, 5, 2)
+        theirs, rewards, _, _, _ = package.step(actions.tolist())
+        assert env.step(actions) == (sum(rewards), False, step == 510, {})
+
+
+def test_agents_with_fewer_actions_and_shorter_views_are_padded():
+    env = make("pz-mpe-simple-speaker-listener-v4")
+    env.reset(0)
+    assert env.get_avail_actions().tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    speaker, listener = env.get_obs()
+    assert speaker[:3].any() and not speaker[3:].any() and listener[3:].any() and env.info.obs_size == 11
+    np.testing.assert_array_equal(env.get_state(), np.concatenate([speaker, listener]))
+
+
+class Leaving:
+    """Three agents of PettingZoo: agent i is done after 2 + i steps; a reward of 1 for each that still acts."""
+
+    possible_agents = ("first", "second", "third")
+    metadata = {}  # noqa: RUF012
+    render_mode = None
+
+    def __init__(self, cut=()):
+        self.cut, self.agents = cut, []
+
+    def observation_space(self, agent):
+        return Box(0, 9, (2,), np.float64)
+
+    def action_space(self, agent):
+        return Discrete(3, start=1 if agent == "third" else 0)
+
+    def reset(self, seed):
+        self.agents, self.steps, self.taken = list(self.possible_agents), 0, []
+        return {agent: np.full(2, 1.0) for agent in self.agents}, {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.steps += 1
+        self.taken.append(actions)
+        acting = self.agents
+        over = {agent: self.steps >= 2 + self.possible_agents.index(agent) for agent in acting}
+        self.agents = [agent for agent in acting if not over[agent]]
+        seen = {agent: np.full(2, 1.0 + self.steps) for agent in acting}
+        ended = {agent: over[agent] and agent not in self.cut for agent in acting}
+        cut = {agent: over[agent] and agent in self.cut for agent in acting}
+        return seen, dict.fromkeys(acting, 1.0), ended, cut, {agent: {} for agent in acting}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    def register(cut=()):
+        module = ModuleType("zoo.leaving_v0")
+        module.parallel_env = lambda: Leaving(cut)
+        monkeypatch.setitem(sys.modules, "zoo", ModuleType("zoo"))
+        monkeypatch.setitem(sys.modules, "zoo.leaving_v0", module)
+        return "zoo.leaving_v0"
+
+    return register
+
+
+def test_an_agent_that_has_left_sees_nothing_and_has_one_action(leaving):
+    env = make(leaving())
+    env.reset(0)
+    assert env.get_avail_actions().all()
+    assert env.step(np.array([1, 2, 0])) == (3.0, False, False, {}) and env.get_avail_actions().all()
+    assert env.step(np.array([1, 2, 0])) == (3.0, False, False, {})
+    assert env.get_avail_actions().tolist() == [[True, False, False], [True] * 3, [True] * 3]
+    assert env.get_obs().tolist() == [[0, 0], [3, 3], [3, 3]]
+    assert env.step(np.array([0, 2, 2])) == (2.0, False, False, {})
+    assert env.step(np.array([0, 0, 2])) == (1.0, True, False, {})
+    assert env.get_obs().tolist() == [[0, 0], [0, 0], [5, 5]] and env.get_avail_actions().any(axis=1).all()
+    taken = env._game.env.taken
+    assert taken[0] == {"first": 1, "second": 2, "third": 1}  # the third counts its actions from 1
+    assert taken[2:] == [{"second": 2, "third": 3}, {"third": 3}]
+
+
+def test_the_mean_is_over_all_agents_and_a_truncation_at_the_end_is_one(leaving):
+    env = make(leaving(cut=("third",)), reward_scalarisation="mean")
+    env.reset(0)
+    results = [env.step(np.zeros(3, dtype=int)) for _ in range(4)]
+    assert [result[0] for result in results] == pytest.approx([1, 1, 2 / 3, 1 / 3])
+    assert [result[1:3] for result in results] == [(False, False)] * 3 + [(False, True)]
+    for time_limit, how in ((3, (False, True)), (4, (True, False))):  # the task itself ends after four steps
+        env = make(leaving(), time_limit)
+        env.reset(0)
+        ends = [env.step(np.zeros(3, dtype=int))[1:3] for _ in range(time_limit)]
+        assert ends == [(False, False)] * (time_limit - 1) + [how]
+
+
+def test_one_agent_without_tuples_is_a_team_of_one():
+    env, package = make("CartPole-v1", 300), gymnasium.make("CartPole-v1")
+    seen, _ = package.reset(seed=5)
+    env.reset(5)
+    over = False
+    while not over:
+        np.testing.assert_array_equal(env.get_obs(), seen[None])
+        seen, reward, over, _, _ = package.step(1)
+        assert env.step(np.array([1])) == (reward, over, False, {})
+
+
+@pytest.mark.parametrize("key, theirs", [("MountainCar-v0", 200), (SPREAD, 25)])
+def test_the_packages_limits_give_way(key, theirs):
+    env = make(key, theirs + 5)
+    env.reset(0)
+    ends = [env.step(np.ones(env.info.n_agents, dtype=int))[1:3] for _ in range(theirs + 5)]
+    assert ends == [(False, False)] * (theirs + 4) + [(False, True)]
+
+
+def test_a_new_environment_is_made_for_each_episode_and_a_drawn_one_closed():
+    env = make(SPREAD)
+    env.reset(0)
+    first, closed = env._game.env, []
+    first.close = lambda: closed.append("first")
+    env.reset(1)
+    second = env._game.env
+    assert second is not first and not closed
+    second.close = lambda: closed.append("second")
+    assert env.render().shape == (700, 700, 3)
+    env.reset(2)
+    assert closed == ["second"]
+
+
+def test_what_cannot_be_drawn_is_said_in_one_line():
+    env = make(LBF_V3)
+    env.reset(0)
+    with pytest.raises(UserError, match="no render mode rgb_array"):
+        env.render()
+
+    def fail():
+        raise OSError("no\nscreen")
+
+    env._game.env = SimpleNamespace(render_mode="rgb_array", render=fail)
+    with pytest.raises(UserError, match=r"cannot be drawn here: OSError: no screen$"):
+        env.render()
+
+
+@pytest.mark.parametrize(
+    "key, module, task, name",
+    [
+        (LBF_V3, "lbforaging", "Foraging-8x8-2p-3f-v3", "Foraging-8x8-2p-3f-v3"),
+        (SPREAD, "mpe2.simple_spread_v3", None, "mpe2-simple_spread_v3"),
+        ("mpe2.simple_spread_v3", "mpe2.simple_spread_v3", None, "mpe2-simple_spread_v3"),
+        ("pz-sisl-pursuit-v5", "pettingzoo.sisl.pursuit_v5", None, "pettingzoo-sisl-pursuit_v5"),
+        ("CartPole-v1", None, "CartPole-v1", "CartPole-v1"),
+        ("some.package:space/Env-v0", "some.package", "space/Env-v0", "space-Env-v0"),
+    ],
+)
+def test_keys_name_a_module_and_a_task(key, module, task, name):
+    assert parse_key(key) == (module, task)
+    assert task_name("gymma", {"key": key}) == name
+
+
+@pytest.mark.parametrize(
+    "key, why",
+    [
+        ("", "must be of the form"),
+        ("a b", "must be of the form"),
+        ("rware:", "must be of the form"),
+        ("../x", "must be of the form"),
+        ("rware:rware-tiny-2ag-v9", "Gymnasium knows no rware-tiny-2ag-v9; did you mean rware-tiny-2ag-v2"),
+        ("nothing-like-it", "Gymnasium knows no nothing-like-it; is a package: missing before it"),
+        ("pz-mpe-simple-sprad-v3", "no module mpe2.simple_sprad_v3; did you mean simple_spread_v3"),
+        ("pz-nowhere-x-v0", "no module pettingzoo.nowhere"),
+        ("nowhere:Env-v0", "needs the Python package nowhere, .* requirements-gymma.txt"),
+        ("os.path", "no parallel_env"),
+        ("Pendulum-v1", r"agent 0 acts in Box\(.*\); it must be Discrete"),
+    ],
+)
+def test_keys_that_cannot_be_played_are_refused_in_one_line(key, why):
+    with pytest.raises(UserError, match=why) as answer:
+        make(key)
+    assert "\n" not in str(answer.value)
+    assert why != "must be of the form" or FORM in str(answer.value)
+
+
+def test_rewards_of_their_own_are_refused():
+    with pytest.raises(UserError, match=r"env_args.common_reward=False.*take True"):
+        make(LBF_V3, common_reward=False)
+
+
+@pytest.mark.parametrize("alg, key", [("qmix", RWARE), ("mmsa", SPREAD)])
+def test_whole_runs_learn(tmp_path, alg, key):
+    settings = {"env_args.key": key, "env_args.time_limit": "10", "t_max": "100", "test_interval": "100"}
+    figures = read(play(alg, "gymma", tmp_path, **settings), "metrics.json")
+    assert len(figures["loss_td"]["values"]) >= 1 and np.isfinite(figures["loss_td"]["values"]).all()
+    assert set(figures["test_ep_length_mean"]["values"]) == {10.0}
