@@ -11,14 +11,14 @@ from pathlib import Path
 
 from utils.command_line import parse_command_line
 from utils.config import resolve
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 from utils.memory import keep_freed_memory
 
 CONFIG_DIR = Path(__file__).parent / "config"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one training or evaluation and return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    """Run one training or evaluation and return the exit code: 0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C."""
     try:
         command = parse_command_line(argv, CONFIG_DIR)
         settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
@@ -37,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
+    except RunFailedError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: what was logged and saved until now stays in the archive", file=sys.stderr)
         return 130
