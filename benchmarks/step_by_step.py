@@ -32,6 +32,8 @@ def _joined(results: Sequence[Any]) -> Any:
         kind = type(results[0])
         parts = [_joined(part) for part in zip(*results, strict=True)]
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    if isinstance(results[0], dict):
+        return {name: _joined([result[name] for result in results]) for name in results[0]}
     raise TypeError(type(results[0]))
 
 

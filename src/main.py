@@ -12,7 +12,7 @@ from pathlib import Path
 
 from utils.command_line import parse_command_line
 from utils.config import resolve
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 from utils.memory import keep_freed_memory
 from utils.run_folder import find_run, resumed_settings
 
@@ -20,7 +20,10 @@ CONFIG_DIR = Path(__file__).parent / "config"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one training or evaluation; return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM."""
+    """Run one training or evaluation.
+
+    Returns the exit code: 0 done, 1 failed, 2 the user's mistake, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
     try:
         command = parse_command_line(argv, CONFIG_DIR)
         resumed = None
@@ -45,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
+    except RunFailedError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as stop:
         print("interrupted: what was logged and saved until now stays in the archive", file=sys.stderr)
         return 128 + getattr(stop, "signum", signal.SIGINT)

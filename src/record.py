@@ -23,7 +23,7 @@ from run import Run, evaluation_streams
 from runners.base_runner import EpisodeResult
 from utils.arguments import Parser, whole
 from utils.drawing import FAINT, Canvas, text_width
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 from utils.movie import Frame, write_movie
 from utils.q_strip import Choice, draw_strip, scale_of, strip_width
 
@@ -69,7 +69,7 @@ class Episode:
 
 def play(run: Run, count: int) -> Iterator[Episode]:
     """Play greedy episodes one after the other: the first `count` of the evaluation, if it had as many."""
-    env = run.runner.envs[0]
+    env = run.runner.env
     watched = Watched(run.mac, env)
     for number, stream in enumerate(evaluation_streams(run, count)):
         (result,) = run.runner.run(watched, [stream], epsilon=0.0)[1]
@@ -97,7 +97,7 @@ def frames(run: Run, count: int, fps: int) -> Iterator[Frame]:
 
 def _frame_drawer(run: Run, episode: Episode, where: str) -> Callable[[np.ndarray, Choice | None, str], Image.Image]:
     """Return a function that puts title, picture and strip on one sheet; an episode's bars share one scale."""
-    names, scale = run.runner.envs[0].action_names(), scale_of(episode.choices)
+    names, scale = run.runner.env.action_names(), scale_of(episode.choices)
     n_agents = run.runner.info.n_agents
     width = strip_width(n_agents, episode.pictures[0].shape[1])
 
@@ -125,7 +125,7 @@ def record(run: Run, count: int, seed: int | None, out: Path | None, fps: int) -
     """Record `count` episodes and return the paths of the GIF and the MP4."""
     if seed is not None:
         run.eval_seed = seed
-    check_drawable(run.runner.envs[0])
+    check_drawable(run.runner.env)
     run_folder = Path(run.args.checkpoint_path).resolve().parents[1]
     return write_movie(out or run_folder / "recordings" / f"t_{run.t_env}", frames(run, count, fps), fps)
 
@@ -145,7 +145,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Record, print where the films are, and return the exit code: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    """Record, print where the films are, and return the exit code: 0 done, 1 failed, 2 user's mistake, 130 Ctrl-C."""
     try:
         args = _parse(argv)
         run = reopen(args.path, CONFIG_DIR, ONE_HERE)
@@ -156,6 +156,9 @@ def main(argv: Sequence[str]) -> int:
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
+    except RunFailedError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: no film was written", file=sys.stderr)
         return 130

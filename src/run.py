@@ -85,7 +85,9 @@ def build(settings: Mapping[str, Any]) -> Run:
     th.set_num_threads(args.threads)
     th.manual_seed(seed_number(args.seed, Stream.TORCH))
     clock, logger = PhaseClock(), Logger()
-    runner = RUNNERS[args.runner](env_path(args.env), args.env_args, args.batch_size_run, clock)
+    runner = RUNNERS[args.runner](
+        env_path(args.env), args.env_args, args.batch_size_run, clock, args.max_losses_in_a_row
+    )
     try:
         info = runner.info
         args = extended(
@@ -235,13 +237,15 @@ def play_round(run: Run) -> None:
 
 
 def log_training(run: Run, console: Console, started: tuple[float, int]) -> None:
-    """Log the training episodes since the last time, ε, speed and the shares of time."""
+    """Log the training episodes since the last time, ε, speed, the environments' numbers and the shares of time."""
     seconds, since = time.monotonic() - started[0], run.t_env - started[1]
     log_results(run, run.recent, prefix="")
     run.recent = []
     run.logger.log_stat("epsilon", run.mac.epsilon(run.t_env, test_mode=False), run.t_env)
     run.logger.log_stat("episode", run.episode, run.t_env)
     run.logger.log_stat("steps_per_second", since / seconds, run.t_env)
+    for name, value in run.runner.get_stats().items():
+        run.logger.log_stat(name, value, run.t_env)
     shares = run.clock.shares()
     for phase, share in shares.items():
         run.logger.log_stat(f"time_{phase}", share, run.t_env)

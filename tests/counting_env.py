@@ -1,13 +1,16 @@
-"""A test-only environment whose every number is known from the seed and the actions."""
+"""Test-only environments whose every number is known from the seed and the actions."""
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from envs.multiagentenv import EnvInfo, MultiAgentEnv
+from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv
 
 PATH = "counting_env:CountingEnv"  # tests: monkeypatch.setitem(ENVS, "counting", PATH)
+LOSING = "counting_env:LosingEnv"
 SHORTEST = 3  # steps
 
 
@@ -76,3 +79,48 @@ class CountingEnv(MultiAgentEnv):
 
     def close(self) -> None:
         self._over = True
+
+
+class LosingEnv(CountingEnv):
+    """Loses its game as the script says: `losses[seed]` are the steps at which an episode's attempts are lost in turn.
+
+    0 is the reset. What a lost attempt shows is of another, longer episode, as with an engine that cannot repeat one.
+    Attempts beyond the script succeed. With `fatal` the whole process dies, and the attempts are
+    counted in files under `fatal`, so that the process that takes its place goes on with the script.
+    """
+
+    def __init__(self, losses: Mapping[int, Sequence[int]], fatal: str | None = None, **env_args: int) -> None:
+        super().__init__(**env_args)
+        self._losses, self._fatal = losses, fatal
+        self._attempts: Counter[int] = Counter()
+        self._restarts = 0
+
+    def reset(self, seed: int) -> None:
+        self._lost_at = [*self._losses.get(seed, ()), *[None] * 99][self._attempt(seed)]
+        super().reset(seed if self._lost_at is None else seed + 1)
+        if self._lost_at is not None:
+            self._length = self.info.episode_limit + 1
+        self._lose_at(0)
+
+    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
+        self._lose_at(self._count + 1)
+        return super().step(actions)
+
+    def get_stats(self) -> dict[str, float]:
+        return {"games_restarted": float(self._restarts)}
+
+    def _attempt(self, seed: int) -> int:
+        if self._fatal is not None:
+            number = len([name for name in os.listdir(self._fatal) if name.startswith(f"{seed}-")])
+            open(os.path.join(self._fatal, f"{seed}-{number}"), "x").close()
+            return number
+        self._attempts[seed] += 1
+        return self._attempts[seed] - 1
+
+    def _lose_at(self, count: int) -> None:
+        if self._lost_at == count:
+            if self._fatal is not None:
+                os._exit(3)
+            self._over = True
+            self._restarts += 1
+            raise EpisodeLostError(f"the game crashed at step {count}")

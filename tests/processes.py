@@ -14,8 +14,13 @@ WAIT = 30.0  # seconds; a machine under load starts processes slowly
 
 def workers() -> set[int]:
     """Process ids of this process's environment workers."""
+    return {pid for pid in children() if is_worker(pid)}
+
+
+def children() -> set[int]:
+    """Process ids of this process's children."""
     mine = str(os.getpid())
-    return {pid for pid in _processes(lambda stat: stat[1] == mine) if is_worker(pid)}
+    return _processes(lambda stat: stat[1] == mine)
 
 
 def group(pgid: int) -> set[int]:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import yaml
 from packages import needs
+from processes import children
 
 import envs
-from envs import ENVS, env_path, make_env, make_env_from_path, task_name
+from envs import ENVS, env_path, make_batch_from_path, make_env, make_env_from_path, task_name
+from envs.batch import EnvsInTurn
 from utils.errors import UserError
 
 LBF = {"valid_actions_only": True, "episode_limit": 50}
@@ -53,6 +55,10 @@ def counting(monkeypatch):
 
 def look(env):
     return [np.array(view) for view in (env.get_obs(), env.get_state(), env.get_avail_actions())]
+
+
+def copied(view):
+    return [np.array(quantity) for quantity in view]
 
 
 def pick(rng, available):
@@ -98,6 +104,18 @@ def test_views_have_the_announced_shapes_and_dtypes(name, env_args):
 
 
 @every_env
+def test_the_dead_have_the_no_op_alone_and_stay_dead(name, env_args):
+    env = make_env(name, env_args)
+    noop = env.info.noop
+    for seed in range(5):
+        dead = np.zeros(env.info.n_agents, bool)
+        for _, _, available in episode(env, seed, seed)[0] if noop is not None else ():
+            now_dead = available[:, noop] & (available.sum(axis=1) == 1)
+            assert not (dead & ~now_dead).any()
+            dead = now_dead
+
+
+@every_env
 def test_results_are_plain_numbers_and_only_the_last_step_ends_the_episode(name, env_args):
     env = make_env(name, env_args)
     for seed in range(20):
@@ -112,6 +130,46 @@ def test_results_are_plain_numbers_and_only_the_last_step_ends_the_episode(name,
         assert truncated or terminated
         assert not truncated or len(results) == env.info.episode_limit
         assert ("battle_won" in info) == env.info.has_winner
+
+
+@every_env
+def test_the_time_limit_cuts_off_every_episode_that_has_not_ended(name, env_args):
+    env = make_env(name, env_args)
+    lengths = {(len(results), results[-1][2]) for _, results in (episode(env, seed, seed) for seed in range(20))}
+    assert max(length for length, _ in lengths) <= env.info.episode_limit
+    assert all(length == env.info.episode_limit for length, truncated in lengths if truncated)
+
+
+@every_env
+def test_a_reset_may_follow_a_reset_or_an_unfinished_episode(name, env_args):
+    env, fresh = make_env(name, env_args), make_env(name, env_args)
+    env.reset(3)
+    env.reset(4)
+    env.step(pick(np.random.default_rng(0), env.get_avail_actions()))
+    played = episode(env, 5, 1)
+    assert not env.info.repeatable or same(played, episode(fresh, 5, 1))
+
+
+@every_env
+def test_a_batch_plays_the_episodes_of_single_environments_in_any_slot(name, env_args):
+    batch, env = make_batch_from_path(env_path(name), env_args, 4), make_env(name, env_args)
+    assert batch.info == env.info
+    seeds = {3: 5, 1: 6, 0: 7}  # slot: seed
+    rngs = {slot: np.random.default_rng(seed) for slot, seed in seeds.items()}
+    firsts = batch.reset([3, 1], [5, 6]) + batch.reset([0], [7])
+    played = {slot: ([copied(view)], []) for slot, view in zip(seeds, firsts, strict=True)}
+    active = list(seeds)
+    while active:
+        actions = np.array([pick(rngs[slot], played[slot][0][-1][2]) for slot in active])
+        for slot, (*result, view) in zip(active, batch.step(active, actions), strict=True):
+            played[slot][0].append(copied(view))
+            played[slot][1].append(tuple(result))
+        active = [slot for slot in active if not (played[slot][1][-1][1] or played[slot][1][-1][2])]
+    if env.info.repeatable:
+        assert all(same(played[slot], episode(env, seed, seed)) for slot, seed in seeds.items())
+    assert batch.get_stats() == env.get_stats() == {}
+    batch.close()
+    batch.close()
 
 
 @every_env
@@ -133,11 +191,34 @@ def test_another_seed_gives_another_episode_where_the_task_is_random(name, env_a
 
 
 @every_env
-def test_closing_twice_is_harmless(name, env_args):
+def test_closing_twice_is_harmless_and_leaves_no_process(name, env_args):
+    before = children()
     env = make_env(name, env_args)
     episode(env, 0, 0)
     env.close()
     env.close()
+    assert children() == before
+
+
+def test_a_batch_closes_what_it_has_made_when_the_next_one_cannot_be_made(monkeypatch):
+    closed, made = [], []
+
+    def make():
+        if len(made) == 2:
+            raise UserError("no third game")
+        made.append(make_env("counting", COUNTING))
+        monkeypatch.setattr(made[-1], "close", lambda: closed.append(1))
+        return made[-1]
+
+    with pytest.raises(UserError, match="no third game"):
+        EnvsInTurn(make, 3)
+    assert len(closed) == 2
+
+
+def test_an_environment_without_replays_says_so_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^this environment keeps no replays: CountingEnv ") as answer:
+        make_env("counting", COUNTING).save_replay(tmp_path)
+    assert "\n" not in str(answer.value)
 
 
 @every_env

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -16,12 +17,14 @@ from tiny_runs import LBF, MAIN, TINY, csv_rows, play, read, settings_of, words
 
 import main
 from archive import commit_of
+from envs.matrix_game import MatrixGameEnv
+from envs.multiagentenv import EpisodeLostError
 from run import build
 from utils.checkpoint import find_checkpoint, load_checkpoint
 from utils.config import resolve
 
 ALGORITHMS = ["mmsa", "mmsa_paper", "qmix", "vdn", "iql"]
-TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "steps_per_second"}
+TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "episodes_lost", "steps_per_second"}
 TESTING = {"test_return_mean", "test_return_std", "test_ep_length_mean"}
 LEARNING = {"loss_td", "grad_norm", "q_taken_mean", "target_mean"}
 MMSA = {"loss_kl", "loss_rec", "loss_sale", "kl_prior_normal", "kl_posterior_prior"}
@@ -157,6 +160,17 @@ def test_tensorboard_gets_the_figures_of_the_archive():
         scalars = events.Scalars(name)
         assert [scalar.step for scalar in scalars] == figure["steps"]
         assert [scalar.value for scalar in scalars] == pytest.approx(figure["values"], rel=1e-6)
+
+
+def test_a_game_that_always_crashes_ends_the_run_with_one_line(monkeypatch, capsys):
+    def crash(*_):
+        raise EpisodeLostError("the game is gone")
+
+    monkeypatch.setattr(MatrixGameEnv, "step", crash)
+    assert main.main(words("vdn", "matrix_game", TINY | {"max_losses_in_a_row": "1"})) == 1
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"error: the episode of seed \d+ was lost 2 times in a row, .*the game is gone.*\n", err)
+    assert read(Path("results/sacred/one_step/vdn/1"), "run.json")["status"] == "FAILED"
 
 
 def test_ctrl_c_leaves_a_readable_archive_that_says_interrupted():

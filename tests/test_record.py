@@ -143,7 +143,7 @@ def test_a_frame_holds_title_picture_and_strip(played):
     bottom = top + picture.shape[0]
     assert np.array_equal(sheet[top:bottom, left : left + picture.shape[1]], picture)
     scale = scale_of(episodes[0].choices)
-    names = run.runner.envs[0].action_names()
+    names = run.runner.env.action_names()
     strip = np.asarray(draw_strip(episodes[0].choices[0], run.runner.info.n_agents, names, scale, sheet.shape[1]))
     assert np.array_equal(sheet[bottom:], strip)
     assert all(line.any() for line in np.split((sheet[:top] != 255).any(axis=(1, 2)), [top * 3 // 5])), "two lines"
@@ -270,7 +270,7 @@ def test_ctrl_c_leaves_no_film(folder, tmp_path, monkeypatch, capsys):
 
 def test_pictures_are_kept_though_an_environment_may_draw_over_its_last_one(trained, monkeypatch):
     opened = reopen(str(trained["matrix_game"]), main.CONFIG_DIR, ONE_HERE)
-    draw, paper = MatrixGameEnv.render, opened.runner.envs[0].render().copy()
+    draw, paper = MatrixGameEnv.render, opened.runner.env.render().copy()
 
     def drawn_over(env):
         paper[:] = draw(env)

@@ -10,6 +10,7 @@ from controllers import REGISTRY as CONTROLLERS
 from envs import make_env_from_path
 from runners import REGISTRY as RUNNERS
 from utils.config import Args
+from utils.errors import RunFailedError
 from utils.seeding import Stream, episode_streams
 from utils.timing import PhaseClock
 
@@ -20,10 +21,12 @@ MAC_ARGS = Args(
     epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10,
 )  # fmt: skip
 EPSILON = 0.3
+MAX_LOSSES = 2
 
 
 def make_runner(kind, batch_size, env_args=ENV_ARGS):
-    return RUNNERS[kind](counting_env.PATH, env_args, batch_size, PhaseClock())
+    path = counting_env.LOSING if "losses" in env_args else counting_env.PATH
+    return RUNNERS[kind](path, env_args, batch_size, PhaseClock(), MAX_LOSSES)
 
 
 @pytest.fixture
@@ -171,3 +174,53 @@ def test_every_step_of_an_episode_explores_by_the_next_draws_of_its_own_generato
 def test_the_episode_runner_refuses_several_environments():
     with pytest.raises(ValueError, match="batch_size_run=3"):
         make_runner("episode", 3)
+
+
+def losing(script, **env_args):
+    """Settings of an environment that loses its game: `script` says for an episode's number at which steps."""
+    seeds = {number: seed for number, (seed, _) in zip(NUMBERS, streams(NUMBERS), strict=True)}
+    return {**ENV_ARGS, "losses": {seeds[number]: steps for number, steps in script.items()}, **env_args}
+
+
+LOST = {0: [2, 3], 3: [0], 4: [1], 9: [3, 0]}  # 6 losses
+EVERY = {number: [LIMIT] for number in NUMBERS}
+RESETS = {number: [0, 0] for number in NUMBERS}
+
+
+@pytest.mark.parametrize("script", [LOST, EVERY, RESETS], ids=["some", "all", "at reset"])
+@pytest.mark.parametrize("kind, size", [("vector", 8), ("vector", 3), ("episode", 1), ("parallel", 3)])
+def test_a_lost_episode_is_played_again_and_leaves_no_trace(kind, size, script, one_by_one):
+    runner = make_runner(kind, size, losing(script))
+    storage, results = play(runner, NUMBERS)
+    stats = runner.get_stats()
+    runner.close()
+    assert th.equal(storage, one_by_one[0])
+    assert results == one_by_one[1]
+    lost = sum(len(steps) for steps in script.values())
+    assert stats == {"episodes_lost": lost, "games_restarted": lost}
+
+
+def test_a_worker_that_dies_is_replaced_and_its_episode_played_again(tmp_path, one_by_one):
+    script = {0: [2], 4: [0, 1]}
+    runner = make_runner("parallel", 3, losing(script, fatal=str(tmp_path)))
+    storage, results = play(runner, NUMBERS)
+    assert runner.get_stats() == {"episodes_lost": 3, "games_restarted": 0}
+    runner.close()
+    assert th.equal(storage, one_by_one[0])
+    assert results == one_by_one[1]
+
+
+@pytest.mark.parametrize("kind, size", [("vector", 8), ("parallel", 2)])
+def test_an_episode_lost_too_often_in_a_row_ends_the_run_with_one_line(kind, size):
+    runner = make_runner(kind, size, losing({0: [1], 1: [2, 0, 1]}))
+    says = r"lost 3 times in a row.*crashed at step 1 \(max_losses_in_a_row=2\)"
+    with pytest.raises(RunFailedError, match=says) as end:
+        play(runner, NUMBERS)
+    runner.close()
+    assert "\n" not in str(end.value) and str(streams([1])[0][0]) in str(end.value)
+
+
+def test_without_losses_the_count_is_zero():
+    runner = make_runner("vector", 3)
+    play(runner, NUMBERS)
+    assert runner.get_stats() == {"episodes_lost": 0.0}

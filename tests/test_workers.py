@@ -13,11 +13,13 @@ from processes import WAIT, group, is_worker, running, wait_until, workers
 
 from runners.parallel_runner import ParallelRunner
 from runners.vector_runner import VectorRunner
+from utils.errors import RunFailedError, UserError
 from utils.timing import PhaseClock
 
 TESTS = Path(__file__).parent
 SRC = TESTS.parent / "src"
 ENV_ARGS = {"n_agents": 3, "n_actions": 5, "episode_limit": 6}
+MAX_LOSSES = 2
 
 
 class Taking:
@@ -34,7 +36,7 @@ class Taking:
 
 
 def make_runner(n_workers, env_args=ENV_ARGS):
-    return ParallelRunner(counting_env.PATH, env_args, n_workers, PhaseClock())
+    return ParallelRunner(counting_env.PATH, env_args, n_workers, PhaseClock(), MAX_LOSSES)
 
 
 def play(runner, available=True):
@@ -68,15 +70,17 @@ def test_an_error_while_a_worker_is_built_leaves_no_process():
 
 
 @pytest.mark.parametrize("at", ["receiving", "sending"])
-def test_a_worker_that_is_killed_is_named_and_the_others_end(three, at):
+def test_a_worker_that_is_killed_is_replaced_and_no_process_stays(three, at):
+    expected = play(three)[0].storage
     worker = three.workers[2]
     os.kill(worker.pid, signal.SIGSTOP if at == "receiving" else signal.SIGKILL)
     if at == "receiving":
         Timer(0.3, worker.kill).start()  # a message waits for it and is never read
     else:
         worker.join()
-    with pytest.raises(RuntimeError, match="worker 2 died"):
-        play(three)
+    assert th.equal(play(three)[0].storage, expected)
+    assert three.get_stats() == {"episodes_lost": 1.0}
+    assert len(workers()) == 3
     three.close()
     assert not workers()
 
@@ -93,6 +97,11 @@ UNRULY = """
 import os, time
 from pathlib import Path
 from counting_env import CountingEnv
+from utils.errors import UserError
+
+class Misled(CountingEnv):
+    def __init__(self, **env_args):
+        raise UserError("no such map")
 
 class Dying(CountingEnv):
     def reset(self, seed):
@@ -118,7 +127,7 @@ def unruly(tmp_path, monkeypatch):
     made = []
 
     def make(name, kind=ParallelRunner):
-        made.append(kind(f"unruly:{name}", ENV_ARGS, 2, PhaseClock()))
+        made.append(kind(f"unruly:{name}", ENV_ARGS, 2, PhaseClock(), MAX_LOSSES))
         return made[0]
 
     yield make
@@ -126,10 +135,18 @@ def unruly(tmp_path, monkeypatch):
         runner.close()
 
 
-def test_a_worker_that_dies_instead_of_answering_is_named(unruly):
+def test_a_worker_that_dies_time_and_again_is_named(unruly):
     runner = unruly("Dying")
-    with pytest.raises(RuntimeError, match="worker 0 died"):
+    with pytest.raises(RunFailedError, match=r"lost 3 times in a row.*worker 0 died"):
         play(runner)
+    runner.close()
+    assert not workers()
+
+
+def test_a_mistake_of_the_user_arrives_as_one(unruly):
+    with pytest.raises(UserError, match=r"^no such map$"):
+        unruly("Misled")
+    assert not workers()
 
 
 def test_an_environment_that_does_not_close_is_ended(unruly, monkeypatch):
@@ -152,7 +169,7 @@ sys.path[:0] = [{str(SRC)!r}, {str(TESTS)!r}]
 from runners.parallel_runner import ParallelRunner
 from utils.timing import PhaseClock
 if __name__ == "__main__":
-    runner = ParallelRunner({counting_env.PATH!r}, {ENV_ARGS!r}, 2, PhaseClock())
+    runner = ParallelRunner({counting_env.PATH!r}, {ENV_ARGS!r}, 2, PhaseClock(), 3)
     for pipe in runner.pipes:
         pipe.send(("reset", 1))  # answered, and never read
     print("ready", flush=True)

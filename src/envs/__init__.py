@@ -1,13 +1,18 @@
 """The registry of environments. An adapter and the package behind it are imported only when asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from envs.batch import EnvBatch
 from envs.multiagentenv import EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
-__all__ = ["ENVS", "EnvInfo", "MultiAgentEnv", "env_path", "make_env", "make_env_from_path", "task_name"]
+__all__ = [
+    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "env_path", "make_batch_from_path", "make_env",
+    "make_env_from_path", "task_name",
+]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "gymma": "envs.gymma:GymmaEnv",
@@ -15,7 +20,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
 }
-REQUIREMENTS: dict[str, str] = {  # module -> the file that names its packages, where it is not requirements.txt
+REQUIREMENTS: dict[str, str] = {  # an adapter's module -> the file that installs its suite, if not requirements.txt
     "envs.mamujoco": "requirements-mamujoco.txt",
 }
 
@@ -34,23 +39,39 @@ def make_env(name: str, env_args: Mapping[str, Any]) -> MultiAgentEnv:
 
 def make_env_from_path(path: str, env_args: Mapping[str, Any]) -> MultiAgentEnv:
     """Build the environment at "module:Class": for worker processes, which lack names registered later."""
-    return _env_class(path)(**env_args)
+    with _installed(path):
+        return _env_class(path)(**env_args)
+
+
+def make_batch_from_path(path: str, env_args: Mapping[str, Any], n: int) -> EnvBatch:
+    """Build n environments of "module:Class" that are stepped together in this process."""
+    with _installed(path):
+        return _env_class(path).make_batch(env_args, n)
 
 
 def task_name(name: str, env_args: Mapping[str, Any]) -> str:
     """Return a label for the results folder; raise `UserError` for a bad name, task or missing package."""
-    return _env_class(env_path(name)).task_name(env_args)
+    path = env_path(name)
+    with _installed(path):
+        return _env_class(path).task_name(env_args)
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:
     module, _, class_name = path.partition(":")
+    return getattr(import_module(module), class_name)
+
+
+@contextmanager
+def _installed(path: str) -> Iterator[None]:
+    """Answer for a package that is not installed with the command that installs it."""
+    module = path.partition(":")[0]
     try:
-        return getattr(import_module(module), class_name)
+        yield
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package == module.partition(".")[0]:
             raise
+        requirements = REQUIREMENTS.get(module, "requirements.txt")
         raise UserError(
-            f"{path} needs the Python package {package}, which is not installed: "
-            f"run `pip install -r {REQUIREMENTS.get(module, 'requirements.txt')}`"
+            f"{path} needs the Python package {package}, which is not installed: run `pip install -r {requirements}`"
         ) from missing

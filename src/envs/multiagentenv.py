@@ -1,13 +1,20 @@
-"""The contract between an environment and the rest of the framework."""
+"""The contract between an environment and the rest of the framework.
+
+Letters: N agents, A actions. `tests/test_envs.py` holds every registered environment to what is written here.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from envs.batch import EnvBatch
 
 
 @dataclass(frozen=True)
@@ -16,6 +23,10 @@ class EnvInfo:
 
     `episode_limit` counts environment steps. `obs_dtype` and `state_dtype` are the smallest dtypes that
     store an observation and a state without loss. With `has_winner`, the step info carries `battle_won`.
+
+    `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
+    alone is available to it, and stays dead until the episode ends. None where agents do not die.
+    `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
     """
 
     n_agents: int
@@ -26,6 +37,34 @@ class EnvInfo:
     obs_dtype: np.dtype
     state_dtype: np.dtype
     has_winner: bool
+    noop: int | None = None
+    repeatable: bool = True
+
+
+class View(NamedTuple):
+    """What an environment shows before an action: obs (N, obs_size), state (state_size,), avail_actions (N, A) bool."""
+
+    obs: np.ndarray
+    state: np.ndarray
+    avail_actions: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What a joint action led to (see `MultiAgentEnv.step`), and the view after it."""
+
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, float]
+    view: View
+
+
+class EpisodeLostError(Exception):
+    """The game behind an episode is gone (it crashed, say), and the episode with it; the text says why, in one line.
+
+    `reset` and `step` may raise it once the environment is whole again: the next call is `reset`. Runners throw the
+    unfinished episode away and play it again from its beginning.
+    """
 
 
 class MultiAgentEnv(ABC):
@@ -41,36 +80,51 @@ class MultiAgentEnv(ABC):
     @classmethod
     @abstractmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
-        """Return the task's label, safe as a folder name; raise `UserError` for a bad task key."""
+        """Return the task's label, safe as a folder name, without starting anything; `UserError` for a bad task."""
+
+    @classmethod
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":
+        """Return n of these environments to be stepped together: here in turn; suites with batches of their own differ.
+
+        An episode is the same, bit for bit, whatever the batch's size and the slot that it is played in.
+        """
+        from envs.batch import EnvsInTurn  # which imports this file
+
+        return EnvsInTurn(lambda: cls(**env_args), n)
 
     @abstractmethod
     def reset(self, seed: int) -> None:
-        """Begin a new episode; the same seed (≥ 0) and the same actions give the same episode."""
+        """Begin a new episode, also in the middle of another; it depends on `seed` (≥ 0) alone, see `repeatable`."""
 
     @abstractmethod
     def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
-        """Take one joint action, integers of shape (N,).
+        """Take one joint action, integers of shape (N,), each available to its agent.
 
         Returns the team reward; `terminated`: the task ended and nothing follows; `truncated`: only the time
         limit stopped it; and numbers of interest, which are logged from the last step of an episode.
-        `terminated` and `truncated` are never both True.
+        `terminated` and `truncated` are never both True. After either, views can still be asked for, and only
+        `reset` goes on.
         """
 
     @abstractmethod
     def get_obs(self) -> np.ndarray:
-        """Return what each agent sees now: (N, obs_size), `info.obs_dtype`."""
+        """Return what each agent sees now: (N, obs_size), `info.obs_dtype`, finite."""
 
     @abstractmethod
     def get_state(self) -> np.ndarray:
-        """Return the global state for centralised training: (state_size,), `info.state_dtype`."""
+        """Return the global state for centralised training: (state_size,), `info.state_dtype`, finite."""
 
     @abstractmethod
     def get_avail_actions(self) -> np.ndarray:
-        """Return which actions may be taken now: (N, A) bool, at least one per agent."""
+        """Return which actions may be taken now: (N, A) bool, at least one per agent; `info.noop` if dead."""
 
     @abstractmethod
     def close(self) -> None:
-        """Free what the environment holds; calling it again does nothing."""
+        """Free what the environment holds, its processes too; calling it again does nothing."""
+
+    def get_stats(self) -> dict[str, float]:
+        """Return numbers of the environment's whole life, such as games restarted; batches add them up."""
+        return {}
 
     def action_names(self) -> Sequence[str]:
         """Return a short name for each of the A actions, for pictures; their numbers where they have no names."""
@@ -82,3 +136,7 @@ class MultiAgentEnv(ABC):
         Optional. All pictures of an environment have one size, and looking changes nothing.
         """
         raise UserError(f"this environment cannot be drawn: {type(self).__name__} has no render()")
+
+    def save_replay(self, folder: Path) -> None:
+        """Write the running episode, or the last one, into `folder` in the game's own format. Optional."""
+        raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replay()")

@@ -12,8 +12,8 @@ import numpy as np
 import torch as th
 
 from components.episode_batch import EpisodeBatch, Rows, Scheme, episode_scheme
-from envs.multiagentenv import EnvInfo
-from envs.serving import Outcome, View
+from envs.multiagentenv import EnvInfo, EpisodeLostError, Outcome, View
+from utils.errors import RunFailedError
 
 Streams = Sequence[tuple[int, np.random.Generator]]
 
@@ -32,11 +32,32 @@ class EpisodeResult:
     info: Mapping[str, float]
 
 
-class BaseRunner(ABC):
-    """Plays up to `batch_size` episodes at once with one controller."""
+@dataclass(frozen=True)
+class _Round:
+    """Episodes that are played together: who acts and how, from which seeds and draws, and where they are written."""
 
-    def __init__(self, info: EnvInfo, batch_size: int, clock: Any) -> None:
+    mac: Any
+    epsilon: float
+    seeds: Sequence[int]
+    draws: np.ndarray | None  # (n, T, 2, N), with ε > 0
+    batch: EpisodeBatch
+    results: list[Any]
+
+    def rows(self, slots: list[int]) -> Rows:
+        """Return slots as an index of the episodes; NumPy is quicker with a slice than with a list."""
+        return slice(None) if len(slots) == len(self.seeds) else slots
+
+
+class BaseRunner(ABC):
+    """Plays up to `batch_size` episodes at once with one controller.
+
+    An episode that its environment loses is played again from its beginning with the same streams, once those beside
+    it have ended; `max_losses_in_a_row` says how often.
+    """
+
+    def __init__(self, info: EnvInfo, batch_size: int, clock: Any, max_losses_in_a_row: int) -> None:
         self.info, self.batch_size, self.clock = info, batch_size, clock
+        self.max_losses_in_a_row, self.episodes_lost = max_losses_in_a_row, 0
         self.groups = {"agents": info.n_agents}
         self.scheme: Scheme = episode_scheme(
             obs_size=info.obs_size,
@@ -48,16 +69,24 @@ class BaseRunner(ABC):
         self.max_seq_length = info.episode_limit + 1
 
     @abstractmethod
-    def _reset(self, seeds: Sequence[int]) -> list[View]:
-        """Start an episode in slots 0 … n-1."""
+    def _reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
+        """Start an episode in each of some slots."""
 
     @abstractmethod
-    def _step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome]:
+    def _step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
         """Take the joint actions (n, N) in some slots, in order."""
+
+    @abstractmethod
+    def _env_stats(self) -> dict[str, float]:
+        """Return the environments' own numbers, summed."""
 
     @abstractmethod
     def close(self) -> None:
         """End every environment and process; calling it twice does no harm."""
+
+    def get_stats(self) -> dict[str, float]:
+        """Return numbers of the runner's whole life: `episodes_lost`, and what its environments count."""
+        return {"episodes_lost": float(self.episodes_lost), **self._env_stats()}
 
     def run(self, mac: Any, streams: Streams, epsilon: float) -> tuple[EpisodeBatch, list[EpisodeResult]]:
         """Play one episode per stream, all at once.
@@ -69,51 +98,94 @@ class BaseRunner(ABC):
 
         Returns:
             The episodes as a batch on the CPU, and their results, in the order of the streams.
+
+        Raises `RunFailedError` when the same episode is lost too often.
         """
         n = len(streams)
         assert 0 < n <= self.batch_size, (n, self.batch_size)
         self.clock.lap("other")
         batch = EpisodeBatch(self.scheme, self.groups, n, self.max_seq_length)
-        views = self._reset([seed for seed, _ in streams])
-        self.clock.lap("env")
-        _write_views(batch, slice(None), 0, views)
-
-        active, t = list(range(n)), 0
-        returns, results = [0.0] * n, [None] * n
-        hidden = mac.init_hidden(n)
         draws = self._draws(streams) if epsilon > 0 else None
+        together = _Round(mac, epsilon, [seed for seed, _ in streams], draws, batch, [None] * n)
+        self.clock.lap("batch")
+        slots, attempts = list(range(n)), 0
+        while slots:
+            lost, attempts = self._play(together, slots), attempts + 1
+            slots = sorted(lost)
+            self.episodes_lost += len(slots)
+            batch.storage[slots] = 0
+            if slots and attempts > self.max_losses_in_a_row:
+                raise RunFailedError(
+                    f"the episode of seed {together.seeds[slots[0]]} was lost {attempts} times in a row, at last with: "
+                    f"{lost[slots[0]]} (max_losses_in_a_row={self.max_losses_in_a_row})"
+                )
+        return batch, together.results
+
+    def _play(self, together: _Round, slots: list[int]) -> dict[int, EpisodeLostError]:
+        """Play the episodes of some slots from their beginning; return by slot why one was lost."""
+        batch, returns, lost = together.batch, [0.0] * len(together.seeds), {}
+        active, t = slots, 0
+        views = self._reset(active, [together.seeds[slot] for slot in active])
+        active, views = _pick(_kept(active, views, lost), active, views)
+        self.clock.lap("env")
+        hidden = together.mac.init_hidden(len(active))
+        if active:
+            _write_views(batch, together.rows(active), 0, views)
         self.clock.lap("batch")
         while active:
-            slots = slice(None) if len(active) == n else active  # NumPy is quicker with a slice than with a list
-            drawn = None if draws is None else draws[slots, t]
-            actions, hidden = mac.select_actions(batch, t, hidden, epsilon, drawn, bs=slots)
+            rows = together.rows(active)
+            drawn = None if together.draws is None else together.draws[rows, t]
+            actions, hidden = together.mac.select_actions(batch, t, hidden, together.epsilon, drawn, bs=rows)
             self.clock.lap("act")
             outcomes = self._step(active, actions)
             self.clock.lap("env")
-            rewards, ended, _, _, views = zip(*outcomes, strict=True)
-            led_to = {"reward": np.array(rewards)[:, None], "terminated": np.array(ended)[:, None]}
-            batch.update({"actions": actions[..., None], **led_to}, bs=slots, ts=t)
-            _write_views(batch, slots, t + 1, views)
+            kept = _kept(active, outcomes, lost)
+            if len(kept) < len(active):
+                active, outcomes = _pick(kept, active, outcomes)
+                actions, hidden = actions[kept], hidden[kept]
+            if active:
+                _write_outcomes(batch, together.rows(active), t, actions, outcomes)
             going_on = []
             for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
                 returns[slot] += outcome.reward
                 if outcome.terminated or outcome.truncated:
-                    results[slot] = EpisodeResult(
-                        streams[slot][0], returns[slot], t + 1, outcome.truncated, outcome.info
+                    together.results[slot] = EpisodeResult(
+                        together.seeds[slot], returns[slot], t + 1, outcome.truncated, outcome.info
                     )
                 else:
                     going_on.append(row)
             if len(going_on) < len(active):
-                active = [active[row] for row in going_on]
-                hidden = hidden[going_on]
+                (active,), hidden = _pick(going_on, active), hidden[going_on]
             t += 1
             self.clock.lap("batch")
-        return batch, results
+        return lost
 
     def _draws(self, streams: Streams) -> np.ndarray:
         """Return (n, T, 2, N) uniform numbers for exploring whole episodes, each episode's from its own generator."""
         shape = (self.info.episode_limit, 2, self.info.n_agents)
         return np.stack([generator.random(shape) for _, generator in streams])
+
+
+def _kept(slots: Sequence[int], answers: Sequence[Any], lost: dict[int, EpisodeLostError]) -> list[int]:
+    """Return the rows of the answers whose slots still have their game; put the other slots into `lost`."""
+    kept = []
+    for row, (slot, answer) in enumerate(zip(slots, answers, strict=True)):
+        if isinstance(answer, EpisodeLostError):
+            lost[slot] = answer
+        else:
+            kept.append(row)
+    return kept
+
+
+def _pick(rows: Sequence[int], *columns: Sequence[Any]) -> tuple[list[Any], ...]:
+    return tuple([column[row] for row in rows] for column in columns)
+
+
+def _write_outcomes(batch: EpisodeBatch, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]) -> None:
+    rewards, ended, _, _, views = zip(*outcomes, strict=True)
+    led_to = {"reward": np.array(rewards)[:, None], "terminated": np.array(ended)[:, None]}
+    batch.update({"actions": actions[..., None], **led_to}, bs=slots, ts=t)
+    _write_views(batch, slots, t + 1, views)
 
 
 def _write_views(batch: EpisodeBatch, slots: Rows, t: int, views: Sequence[View]) -> None:

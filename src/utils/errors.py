@@ -1,4 +1,4 @@
-"""The one exception for mistakes of the user, and the hint it usually carries."""
+"""Exceptions that `main.py` prints as one line, and the hint that one of them usually carries."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,6 +8,13 @@ class UserError(Exception):
     """A mistake in a setting, a name or a file: one line that says what is wrong and what to do.
 
     `main.py` prints it as `error: …` and exits with code 2; nothing has been written by then.
+    """
+
+
+class RunFailedError(Exception):
+    """Something outside this program ended a run: one line that says what.
+
+    `main.py` prints it as `error: …` and exits with code 1; the archive keeps what was logged and saved until then.
     """
 
 

@@ -1,0 +1,96 @@
+"""Environments that are stepped together, in one process. Letters: N agents."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv, Outcome, View
+
+
+class EnvBatch(ABC):
+    """Environments of one task in slots 0, 1, …; each plays an episode of its own.
+
+    A slot that has lost its game answers with an `EpisodeLostError` instead of raising it, so that the other slots'
+    answers arrive. Its next call is `reset`.
+    """
+
+    info: EnvInfo
+
+    @abstractmethod
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
+        """Begin an episode in each of some slots; the others go on undisturbed."""
+
+    @abstractmethod
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
+        """Take the joint actions, integers (slots, N), in some slots, and answer in their order."""
+
+    @abstractmethod
+    def get_stats(self) -> dict[str, float]:
+        """Return the sums of `MultiAgentEnv.get_stats`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what the environments hold; calling it again does nothing."""
+
+
+class EnvsInTurn(EnvBatch):
+    """Single environments, stepped one after the other."""
+
+    def __init__(self, make: Callable[[], MultiAgentEnv], n: int) -> None:
+        self.envs: list[MultiAgentEnv] = []
+        try:
+            for _ in range(n):
+                self.envs.append(make())
+        except BaseException:
+            self.close()
+            raise
+        self.info = self.envs[0].info
+
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
+        """Reset environment after environment."""
+        return [reset_one(self.envs[slot], seed) for slot, seed in zip(slots, seeds, strict=True)]
+
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
+        """Step environment after environment."""
+        return [step_one(self.envs[slot], action) for slot, action in zip(slots, actions, strict=True)]
+
+    def get_stats(self) -> dict[str, float]:
+        """Return the sums of the environments' numbers."""
+        return summed(env.get_stats() for env in self.envs)
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self.envs:
+            env.close()
+
+
+def reset_one(env: MultiAgentEnv, seed: int) -> View | EpisodeLostError:
+    """Begin an episode and return its first view, or why it is lost."""
+    try:
+        env.reset(seed)
+    except EpisodeLostError as lost:
+        return lost
+    return _view(env)
+
+
+def step_one(env: MultiAgentEnv, actions: np.ndarray) -> Outcome | EpisodeLostError:
+    """Take a joint action (N,) and return what it led to, or why the episode is lost."""
+    try:
+        reward, terminated, truncated, info = env.step(actions)
+    except EpisodeLostError as lost:
+        return lost
+    return Outcome(reward, terminated, truncated, info, _view(env))
+
+
+def _view(env: MultiAgentEnv) -> View:
+    return View(env.get_obs(), env.get_state(), env.get_avail_actions())
+
+
+def summed(stats: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Return the sum of each number over environments."""
+    total: Counter[str] = Counter()
+    for each in stats:
+        total.update(each)
+    return dict(total)
