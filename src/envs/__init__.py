@@ -17,8 +17,11 @@ __all__ = [
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "smax": "envs.smax:SMAXEnv",
 }
-REQUIREMENTS: dict[str, str] = {}  # an adapter's module -> the file that installs its suite, if not requirements.txt
+REQUIREMENTS: dict[str, str] = {  # an adapter's module -> the file that installs its suite, if not requirements.txt
+    "envs.smax": "requirements-smax.txt",
+}
 
 
 def env_path(name: str) -> str:
