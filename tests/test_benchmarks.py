@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_play_is_split_into_its_parts():
     assert re.findall(r"^(\w+): \d+ steps/s", said, re.M) == ["qmix", "mmsa"]
     shares = [int(share) for share in re.findall(r"(\d+)%", said)]
     assert sum(shares) == pytest.approx(200, abs=4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs requirements-smax.txt")
+def test_smax_is_measured_beside_itself():
+    said = output_of("smax", "--map", "3m", "--battles", "16", "--rounds", "1")
+    assert 0 < float(re.search(r"^3m, 16 battles: runner \d+ steps/s .* ratio (\S+)$", said, re.M)[1]) < 2
 
 
 @pytest.mark.slow

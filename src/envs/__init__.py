@@ -19,9 +19,12 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "smax": "envs.smax:SMAXEnv",
 }
 REQUIREMENTS: dict[str, str] = {  # an adapter's module -> the file that installs its suite, if not requirements.txt
+    "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
+    "envs.smax": "requirements-smax.txt",
 }
 
 
