@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_a_battle_ends_as_its_state_says(env_args, policy, end):
             assert outcome.info == numbers | {"battle_won": not enemies.any()}
             assert outcome.terminated == (not allies.any() or not enemies.any())
             assert outcome.truncated == (state["step"] == env_args["max_steps"] and not outcome.terminated)
-            alone = view.avail_actions[:, STOP] & (view.avail_actions.sum(axis=1) == 1)
+            alone = view.avail_actions[:, batch.info.noop] & (view.avail_actions.sum(axis=1) == 1)
             assert np.array_equal(alone, ~allies) and not view.obs[~allies].any() and view.obs[allies].any(axis=1).all()
         last = outcomes[-1]
         assert (last.info["battle_won"], last.truncated) == (float(end == "won"), end == "truncated")
@@ -128,12 +129,16 @@ def test_a_battle_is_the_same_in_any_slot_of_any_batch_whatever_its_neighbours()
             answers = dict(zip(slots, batch.step(slots, np.array(actions)), strict=True))
             mine.append(answers[slot].view)
             outcomes.append(answers[slot])
+            assert len(outcomes) <= batch.info.episode_limit
             active = {s: a.view for s, a in answers.items() if not (a.terminated or a.truncated)}
         return fingerprint(mine, outcomes)
 
-    alone = played(1, 0, 7)
-    assert played(8, 3, 7) == alone and played(21, 18, 7) == alone
-    assert played(1, 0, 8) != alone
+    alone = [played(1, 0, seed) for seed in range(7, 13)]
+    assert [played(8, 3, seed) for seed in range(7, 13)] == alone
+    assert [played(21, 18, seed) for seed in range(7, 13)] == alone
+    assert all(one != other for one, other in combinations(alone, 2))
+    rules = battles(DRAWN, 1).game
+    assert rules.begin._cache_size() == rules.go_on._cache_size() == 1, "one program serves every batch"
 
 
 class Random:
