@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ SRC = Path(envs.__file__).parents[1]
 CONFIG = yaml.safe_load((SRC / "config" / "envs" / "smax.yaml").read_text())["env_args"]
 MARINES = CONFIG | {"map_name": "3m"}
 HARMLESS = MARINES | {"enemy_shoots": False, "won_battle_bonus": 3.0, "max_steps": 30}
+DRAWN = CONFIG | {"map_name": "smacv2_5_units"}  # here programs of other widths would round differently
 EAST, STOP, ATTACK = 1, 4, 5
 
 
@@ -66,6 +68,7 @@ def battle(batch, slot, seed, policy):
         outcomes += batch.step([slot], policy(views[-1].avail_actions)[None])
         views.append(outcomes[-1].view)
         states.append(truth(batch, slot))
+        assert len(outcomes) <= batch.info.episode_limit
     return views, outcomes, states
 
 
@@ -94,7 +97,7 @@ def test_a_battle_ends_as_its_state_says(env_args, policy, end):
             assert outcome.info == numbers | {"battle_won": not enemies.any()}
             assert outcome.terminated == (not allies.any() or not enemies.any())
             assert outcome.truncated == (state["step"] == env_args["max_steps"] and not outcome.terminated)
-            alone = view.avail_actions[:, STOP] & (view.avail_actions.sum(axis=1) == 1)
+            alone = view.avail_actions[:, batch.info.noop] & (view.avail_actions.sum(axis=1) == 1)
             assert np.array_equal(alone, ~allies) and not view.obs[~allies].any() and view.obs[allies].any(axis=1).all()
         last = outcomes[-1]
         assert (last.info["battle_won"], last.truncated) == (float(end == "won"), end == "truncated")
@@ -117,7 +120,7 @@ def test_rewards_are_the_enemies_lost_health_once_and_the_bonus_for_the_last_one
 def test_a_battle_is_the_same_in_any_slot_of_any_batch_whatever_its_neighbours():
     def played(n, slot, seed):
         """The battle in one slot, while others begin, end and begin again around it."""
-        batch, rng, others = battles(MARINES, n), np.random.default_rng(seed), np.random.default_rng(n)
+        batch, rng, others = battles(DRAWN, n), np.random.default_rng(seed), np.random.default_rng(n)
         views = batch.reset(range(n), [1000 + n + other if other != slot else seed for other in range(n)])
         mine, active, outcomes = [views[slot]], dict(enumerate(views)), []
         while slot in active:
@@ -126,12 +129,16 @@ def test_a_battle_is_the_same_in_any_slot_of_any_batch_whatever_its_neighbours()
             answers = dict(zip(slots, batch.step(slots, np.array(actions)), strict=True))
             mine.append(answers[slot].view)
             outcomes.append(answers[slot])
+            assert len(outcomes) <= batch.info.episode_limit
             active = {s: a.view for s, a in answers.items() if not (a.terminated or a.truncated)}
         return fingerprint(mine, outcomes)
 
-    alone = played(1, 0, 7)
-    assert played(8, 3, 7) == alone and played(21, 18, 7) == alone
-    assert played(1, 0, 8) != alone
+    alone = [played(1, 0, seed) for seed in range(7, 13)]
+    assert [played(8, 3, seed) for seed in range(7, 13)] == alone
+    assert [played(21, 18, seed) for seed in range(7, 13)] == alone
+    assert all(one != other for one, other in combinations(alone, 2))
+    rules = battles(DRAWN, 1).game
+    assert rules.begin._cache_size() == rules.go_on._cache_size() == 1, "one program serves every batch"
 
 
 class Random:
