@@ -20,7 +20,9 @@ from utils.files import write_whole
 from utils.random_state import random_numbers, random_tensors
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
 
-CHECKPOINTS, REPLAY, FIGURES = "checkpoints", "replay", "metrics.json"
+CHECKPOINTS, REPLAY = "checkpoints", "replay"
+METRICS = "metrics.json"  # sacred's
+FIGURES = "figures.json"  # the same at a checkpoint; by sacred's name, a checkpoint would pass for a run
 
 
 def save(run: Run, folder: Path) -> Path:
@@ -102,7 +104,7 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
 
 def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
     """Take out of a run's folder what was written after the checkpoint, so that going on writes it again."""
-    write_whole(folder / FIGURES, lambda path: path.write_text(json.dumps(run.logger.history)))
+    write_whole(folder / METRICS, lambda path: path.write_text(json.dumps(run.logger.history)))
     if eval_bytes > 0:
         os.truncate(folder / EVAL_EPISODES, eval_bytes)
     else:

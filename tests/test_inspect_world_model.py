@@ -489,7 +489,7 @@ def test_networks_that_diverged_can_be_looked_at(trained, tmp_path, monkeypatch)
     def spoilt(*args):
         opened = reopen(*args)
         with th.no_grad():
-            opened.learner.world_model.prior_encoder.layers[2].bias.fill_(np.nan)
+            opened.learner.world_model.prior_encoder.last.bias.fill_(np.nan)
         return opened
 
     monkeypatch.setattr(inspect_world_model, "reopen", spoilt)

@@ -10,6 +10,7 @@ from envs.matrix_game import GAMES
 from run import build, train
 from utils.config import resolve
 from utils.logging import Console
+from utils.stopping import StopRequest
 
 SETTINGS = {  # full exploration; one greedy evaluation before training and one after it
     "seed": "1", "device": "cpu", "epsilon_start": "1", "epsilon_finish": "1", "gamma": "0.99", "td_lambda": "0",
@@ -25,7 +26,8 @@ def greedy_return(alg, game, settings, folder):
     updates = SETTINGS | settings | {"env_args.key": game}
     run = build(resolve(alg, "matrix_game", updates, main.CONFIG_DIR))
     try:
-        return train(run, folder, Console(0, run.args.t_max, alg))
+        train(run, folder, Console(0, run.args.t_max, alg), lambda *_: None, StopRequest())
+        return run.logger.latest["test_return_mean"]
     finally:
         run.close()
 

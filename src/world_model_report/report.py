@@ -59,7 +59,7 @@ def make_report(run: Run, run_folder: Path, played: Played, command: str) -> Rep
     metrics = {name: value.item() for name, value in run.learner.diagnose(played.batch).items()}
     found, comparisons = estimates(look), compare(look, rollout_horizon)
     episodes = spread_of_episodes(look.lengths, SHOWN)
-    names = run.runner.envs[0].action_names()
+    names = run.runner.env.action_names()
     return Report(
         title=f"World model of {run.args.name} on {run.task}, after {run.t_env:,} steps",
         facts=_facts(run, run_folder, played, command),
