@@ -1,6 +1,5 @@
 """A run as a sacred experiment: `<results>/sacred/<task>/<algorithm>/<id>/` holds all that it leaves."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from utils.commit import commit_of
 from utils.errors import UserError
 from utils.files import write_whole
 from utils.logging import Console
+from utils.run_folder import read_json
 from utils.stopping import listening
 
 SOURCE = Path(__file__).parent
@@ -47,7 +47,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     Errors and stops leave through it, so `run.json` says how the run ended.
     """
     args = run.args
-    # sacred's own look at git fails in a repository without commits; `_commit` does not.
+    # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
     experiment.captured_out_filter = apply_backspaces_and_linefeeds
     experiment.add_config(dict(settings))
@@ -97,7 +97,7 @@ def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     if resumed is None:
         return {"commit": commit}
     said = resumed / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start
-    earlier = json.loads(said.read_text()) if said.exists() else {}
+    earlier = read_json(said) if said.exists() else {}
     start = {"t_env": run.t_env, "commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     return {"commit": commit} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from reopen import ONE_HERE, reopen
 from run import Run
 from utils.arguments import Parser, share, whole
+from utils.checkpoint import run_folder_of
 from utils.errors import UserError
-from utils.unfinished import unfinished
+from utils.exits import exit_code
+from utils.files import unfinished
 from world_model_report.collect import fresh_episodes
 from world_model_report.files import FILES, PAGE, write_files
 from world_model_report.report import Played, make_report
@@ -27,7 +29,7 @@ def inspect(run: Run, args: Namespace, command: str) -> tuple[Path, list[str]]:
     if getattr(run.learner, "world_model", None) is None:  # QMIX's learner knows of none
         raise UserError(f"{args.path}: this run has no world model to look at; give a run of mmsa or mmsa_paper")
     seed = run.eval_seed if args.seed is None else args.seed
-    run_folder = Path(run.args.checkpoint_path).resolve().parents[1]
+    run_folder = run_folder_of(Path(run.args.checkpoint_path))
     folder = args.out or run_folder / "world_model" / f"t_{run.t_env}"
     with unfinished(folder, FILES) as partial:
         batch, results = fresh_episodes(run, args.episodes, args.epsilon, seed)
@@ -58,22 +60,18 @@ def _parse(argv: Sequence[str]) -> Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write a report, print its answer and its page, and return the exit code: 0 done, 2 a mistake, 130 Ctrl-C."""
+    """Write a report, print its answer and its page, and return the exit code, see `exit_code`."""
+    return exit_code(lambda: _work(argv), "no report was written")
+
+
+def _work(argv: Sequence[str]) -> None:
+    args = _parse(argv)
+    run = reopen(args.path, CONFIG_DIR, ONE_HERE)
     try:
-        args = _parse(argv)
-        run = reopen(args.path, CONFIG_DIR, ONE_HERE)
-        try:
-            page, answer = inspect(run, args, shlex.join(["python", "src/inspect_world_model.py", *argv]))
-        finally:
-            run.close()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: no report was written", file=sys.stderr)
-        return 130
+        page, answer = inspect(run, args, shlex.join(["python", "src/inspect_world_model.py", *argv]))
+    finally:
+        run.close()
     print("\n".join([*answer, str(page)]))
-    return 0
 
 
 if __name__ == "__main__":

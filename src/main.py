@@ -4,7 +4,6 @@ Imports at the top stay light: worker processes import this file again, and a mi
 """
 
 import secrets
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from utils.command_line import parse_command_line
 from utils.config import resolve
-from utils.errors import RunFailedError, UserError
+from utils.exits import exit_code
 from utils.memory import keep_freed_memory
 from utils.run_folder import find_run, resumed_settings
 
@@ -20,41 +19,31 @@ CONFIG_DIR = Path(__file__).parent / "config"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one training or evaluation.
+    """Run one training or evaluation, and return the exit code, see `exit_code`."""
+    return exit_code(lambda: _work(argv), "what was logged and saved until now stays in the archive")
 
-    Returns the exit code: 0 done, 1 failed, 2 the user's mistake, 130 stopped by Ctrl-C, 143 by SIGTERM.
-    """
+
+def _work(argv: Sequence[str]) -> None:
+    command = parse_command_line(argv, CONFIG_DIR)
+    resumed = None
+    if command.resume is None:
+        settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
+        if settings["seed"] is None:
+            settings["seed"] = secrets.randbelow(2**32)
+    else:
+        resumed = find_run(command.resume, command.updates, CONFIG_DIR)
+        settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
+    from archive import record  # brings Torch and sacred, which take seconds
+    from resuming import go_on
+    from run import build
+
+    keep_freed_memory()
+    run = build(settings) if resumed is None else go_on(resumed, settings)
     try:
-        command = parse_command_line(argv, CONFIG_DIR)
-        resumed = None
-        if command.resume is None:
-            settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
-            if settings["seed"] is None:
-                settings["seed"] = secrets.randbelow(2**32)
-        else:
-            resumed = find_run(command.resume, command.updates, CONFIG_DIR)
-            settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
-        from archive import record  # brings Torch and sacred, which take seconds
-        from resuming import go_on
-        from run import build
-
-        keep_freed_memory()
-        run = build(settings) if resumed is None else go_on(resumed, settings)
-        try:
-            record(run, settings, resumed)
-        finally:
-            run.close()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
-    except RunFailedError as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        print("interrupted: what was logged and saved until now stays in the archive", file=sys.stderr)
-        return 128 + getattr(stop, "signum", signal.SIGINT)
-    return 0
+        record(run, settings, resumed)
+    finally:
+        run.close()
 
 
 if __name__ == "__main__":

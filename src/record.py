@@ -22,8 +22,9 @@ from reopen import ONE_HERE, reopen
 from run import Run, evaluation_streams
 from runners.base_runner import EpisodeResult
 from utils.arguments import Parser, whole
+from utils.checkpoint import run_folder_of
 from utils.drawing import FAINT, Canvas, text_width
-from utils.errors import RunFailedError, UserError
+from utils.exits import exit_code
 from utils.movie import Frame, write_movie
 from utils.q_strip import Choice, draw_strip, scale_of, strip_width
 
@@ -126,7 +127,7 @@ def record(run: Run, count: int, seed: int | None, out: Path | None, fps: int) -
     if seed is not None:
         run.eval_seed = seed
     check_drawable(run.runner.env)
-    run_folder = Path(run.args.checkpoint_path).resolve().parents[1]
+    run_folder = run_folder_of(Path(run.args.checkpoint_path))
     return write_movie(out or run_folder / "recordings" / f"t_{run.t_env}", frames(run, count, fps), fps)
 
 
@@ -145,26 +146,19 @@ def _parse(argv: Sequence[str]) -> Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Record, print where the films are, and return the exit code: 0 done, 1 failed, 2 user's mistake, 130 Ctrl-C."""
+    """Record, print where the films are, and return the exit code, see `exit_code`."""
+    return exit_code(lambda: _work(argv), "no film was written")
+
+
+def _work(argv: Sequence[str]) -> None:
+    args = _parse(argv)
+    run = reopen(args.path, CONFIG_DIR, ONE_HERE)
     try:
-        args = _parse(argv)
-        run = reopen(args.path, CONFIG_DIR, ONE_HERE)
-        try:
-            paths = record(run, args.episodes, args.seed, args.out, args.fps)
-        finally:
-            run.close()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
-    except RunFailedError as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: no film was written", file=sys.stderr)
-        return 130
+        paths = record(run, args.episodes, args.seed, args.out, args.fps)
+    finally:
+        run.close()
     for path in paths:
         print(path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from run import Run, build
-from utils.checkpoint import find_checkpoint
+from utils.checkpoint import find_checkpoint, run_folder_of
 from utils.run_folder import archived_settings
 
 # Changes for a look: one environment in this process, on the CPU, whatever the run was made with.
@@ -26,4 +26,4 @@ def reopen(path: str, config_dir: Path, changes: Mapping[str, str]) -> Run:
     """
     checkpoint = find_checkpoint(path)
     changes = {"checkpoint_path": str(checkpoint), "evaluate": "true"} | changes
-    return build(archived_settings(checkpoint.resolve().parents[1], changes, config_dir))
+    return build(archived_settings(run_folder_of(checkpoint), changes, config_dir))

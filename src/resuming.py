@@ -14,13 +14,13 @@ from typing import Any
 
 from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import CHECKPOINTS, last_checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
 from utils.files import write_whole
 from utils.random_state import random_numbers, random_tensors
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
 
-CHECKPOINTS, REPLAY = "checkpoints", "replay"
+REPLAY = "replay"
 METRICS = "metrics.json"  # sacred's
 FIGURES = "figures.json"  # the same at a checkpoint; by sacred's name, a checkpoint would pass for a run
 
@@ -85,10 +85,9 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
     """
     run = build(settings | {"checkpoint_path": None})  # where its own weights began is in its checkpoints
     try:
-        checkpoints = [path for path in (folder / CHECKPOINTS).glob("t_*") if path.name[2:].isdigit()]
-        eval_bytes = 0
-        if checkpoints:
-            eval_bytes = restore(run, folder, max(checkpoints, key=lambda path: int(path.name[2:])))
+        checkpoint, eval_bytes = last_checkpoint(folder), 0
+        if checkpoint is not None:
+            eval_bytes = restore(run, folder, checkpoint)
         elif settings["checkpoint_path"] is not None:
             raise UserError(f"{folder} has no checkpoint yet: start it again")
         if run.t_env >= run.args.t_max:

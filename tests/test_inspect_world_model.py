@@ -13,7 +13,7 @@ import pytest
 import torch as th
 from fixtures_mmsa import drifted, make_batch, make_learner
 from test_diagnostics import slow_errors
-from tiny_runs import csv_rows, play
+from tiny_runs import assert_refused, csv_rows, files, play
 
 import inspect_world_model
 import main
@@ -66,10 +66,6 @@ def reports(trained, tmp_path_factory):
 
 def run(*argv):
     return inspect_world_model.main([str(word) for word in argv])
-
-
-def files(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def lines(folder):
@@ -458,11 +454,7 @@ def test_a_run_without_a_world_model_gets_one_line(trained, kind, tmp_path, caps
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(folder, words, says, capsys):
-    before = files(folder)
-    assert run(*(word.format(folder=folder) for word in words)) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("error: ") and err.count("\n") == 1 and says in err and not out
-    assert files(folder) == before
+    assert_refused(run, folder, words, says, capsys)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", b"\xff"])

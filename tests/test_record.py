@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import count_frames_and_secs, read_frames
 from PIL import Image
-from tiny_runs import csv_rows, play
+from tiny_runs import assert_refused, csv_rows, files, play
 
 import main
 import record
@@ -53,10 +53,6 @@ def played(trained, request):
 
 def run(*argv):
     return record.main([str(word) for word in argv])
-
-
-def files(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def gif_frames(path):
@@ -305,11 +301,7 @@ def test_a_run_of_a_gpu_with_workers_is_recorded_here(folder, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(folder, words, says, capsys):
-    before = files(folder)
-    assert run(*(word.format(folder=folder) for word in words)) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("error: ") and err.count("\n") == 1 and says in err and not out
-    assert files(folder) == before
+    assert_refused(run, folder, words, says, capsys)
 
 
 def test_an_environment_that_cannot_be_drawn_is_answered_before_anything_is_written(

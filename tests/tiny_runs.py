@@ -38,3 +38,17 @@ def read(folder, name):
 def csv_rows(folder):
     with (folder / "eval_episodes.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def files(folder):
+    """Every file below a folder, and what it holds."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(run, folder, words, says, capsys):
+    """Call a tool with words in which {folder} stands for a run's: one line, exit code 2, and nothing is written."""
+    before = files(folder)
+    assert run(*(word.format(folder=folder) for word in words)) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("error: ") and err.count("\n") == 1 and says in err and not out
+    assert files(folder) == before

@@ -49,9 +49,9 @@ def open_loop(model: WorldModel, rows: EpisodeRows, s: Tensor, actions: Tensor, 
 
 def prediction_errors(rows: EpisodeRows, predicted: list[Tensor], real: Tensor) -> list[Errors]:
     """Return the errors of `predicted`, (R_j, …) for j = 1, 2, …, against ``real (R, …)``, beside naive ones."""
-    kept, mean, errors = real, real.mean(dim=0), []
-    for j, prediction in enumerate(predicted):
-        kept, real = rows.now(kept, after=j), rows.then(real, after=j)
+    mean, errors = real.mean(dim=0), []
+    for j, (prediction, kept) in enumerate(zip(predicted, kept_from(rows, real, len(predicted)), strict=True)):
+        real = rows.then(real, after=j)
         errors.append(Errors(*(_mse(guess, real) for guess in (prediction, kept, mean))))
     return errors
 

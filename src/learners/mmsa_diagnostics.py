@@ -68,7 +68,7 @@ def encode(learner: Any, rows: EpisodeRows) -> Encoded:
     inputs, obs = learner.mac.build_inputs(rows), rows["obs"]
     h, target_h = (agent.encode(inputs, rows.sizes) for agent in (learner.agent, learner.target_agent))
     q, target_q = learner.agent.q_from_hidden(h, obs), learner.target_agent.q_from_hidden(target_h, obs)
-    follows_target = learner.args.wm_hidden == "target"
+    follows_target = learner.dreamer is learner.target_agent
     return Encoded(h, target_h if follows_target else h, q, target_q if follows_target else q)
 
 
@@ -92,14 +92,15 @@ def embedding_figures(z_name: str, za_name: str, embedded: tuple[Tensor, Tensor]
 def foresee(learner: Any, rows: EpisodeRows, encoded: Encoded, s: Tensor, horizon: int) -> Foresight:
     """Imagine up to `horizon` steps from every row under the actions taken, and compare with what came."""
     model, avail = learner.world_model, rows["avail_actions"]
-    actor = learner.target_agent if learner.args.wm_hidden == "target" else learner.agent
     latents = open_loop(model, rows, s, rows["actions"].squeeze(-1), horizon)
     hiddens = [model.decode_hidden(latent) for latent in latents]
     at_start = kept_from(rows, avail, len(latents))
     return Foresight(
         latent=prediction_errors(rows, latents, s),
         hidden=prediction_errors(rows, hiddens, encoded.model_h),
-        actions=[learner.mac.imagined_actions(actor, h, was) for h, was in zip(hiddens, at_start, strict=True)],
+        actions=[
+            learner.mac.imagined_actions(learner.dreamer, h, was) for h, was in zip(hiddens, at_start, strict=True)
+        ],
         latents=latents,
         hiddens=hiddens,
     )

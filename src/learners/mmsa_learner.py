@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch as th
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from components.episode_batch import EpisodeBatch, Scheme
@@ -59,6 +59,11 @@ class MMSALearner(BaseLearner):
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
         )
 
+    @property
+    def dreamer(self) -> nn.Module:
+        """The copy of the agents whose histories the world model learns from, and who acts in imagination."""
+        return self.target_agent if self.args.wm_hidden == "target" else self.agent
+
     def update_targets(self) -> None:
         """Move the targets, then the fixed encoders: TD7's values read f, g one period old, its targets two."""
         super().update_targets()
@@ -78,7 +83,7 @@ class MMSALearner(BaseLearner):
         metrics: dict[str, Tensor] = {}
         rollout = None
         if self.world_model is not None:
-            follows_target = self.args.wm_hidden == "target"
+            follows_target = self.dreamer is self.target_agent
             s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
             rollout = self.imagine(  # (R, J+1, D)
                 rows, s, target_q if follows_target else q.detach(), draw=self.args.rollout_sample
@@ -130,13 +135,12 @@ class MMSALearner(BaseLearner):
         then in the values of imagined ones; both the target agents' with `wm_hidden=target`. L_TD reaches the model
         through the rollout with `wm_td_grad`; never f_s and g_s.
         """
-        actor = self.target_agent if self.args.wm_hidden == "target" else self.agent
         avail = rows["avail_actions"]
         with th.set_grad_enabled(self.args.wm_td_grad):
             return self.world_model.imagine(
                 s if self.args.wm_td_grad else s.detach(),
                 greedy_actions(q, avail),
-                policy=lambda hidden: self.mac.imagined_actions(actor, hidden, avail),
+                policy=lambda hidden: self.mac.imagined_actions(self.dreamer, hidden, avail),
                 horizon=self.args.rollout_horizon,
                 draw=draw,
             )

@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.errors import UserError
 
 TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
+CHECKPOINTS = "checkpoints"  # where a run's folder has them
 
 
 def save_checkpoint(
@@ -36,14 +37,24 @@ def save_checkpoint(
 
 def find_checkpoint(path: str) -> Path:
     """Return the checkpoint at `path`, or the last one of a run's folder; raise `UserError` when there is none."""
-    folder = Path(path)
-    if (folder / NUMBERS).is_file():
-        return folder
-    found = [*folder.glob("t_*"), *folder.glob("checkpoints/t_*")]
-    found = [f for f in found if f.name[2:].isdigit() and (f / NUMBERS).is_file()]
-    if not found:
+    if (Path(path) / NUMBERS).is_file():
+        return Path(path)
+    found = last_checkpoint(Path(path))
+    if found is None:
         raise UserError(f"checkpoint_path={path}: no checkpoint here; give a run's folder or its checkpoints/t_<steps>")
-    return max(found, key=lambda f: int(f.name[2:]))
+    return found
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint in a folder of checkpoints or of a run, or None."""
+    found = [*folder.glob("t_*"), *folder.glob(f"{CHECKPOINTS}/t_*")]
+    found = [f for f in found if f.name[2:].isdigit() and (f / NUMBERS).is_file()]
+    return max(found, key=lambda f: int(f.name[2:]), default=None)
+
+
+def run_folder_of(checkpoint: Path) -> Path:
+    """Return the folder of the run that a checkpoint lies in."""
+    return checkpoint.resolve().parents[1]
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

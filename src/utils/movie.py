@@ -10,7 +10,7 @@ from imageio_ffmpeg import write_frames
 from PIL import Image
 
 from utils.drawing import PAPER
-from utils.unfinished import unfinished
+from utils.files import unfinished
 
 GIF, MP4 = "episodes.gif", "episodes.mp4"
 BLOCK = 16  # pixels; video is coded in blocks of this side, and other sizes would be rescaled, which blurs

@@ -55,13 +55,16 @@ def archived_settings(folder: Path, changes: Mapping[str, str], config_dir: Path
     return resolve(config["name"], config["env_config"], _texts(config) | dict(changes), config_dir)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
+    """Return what a file of the archive holds; raise `UserError` where it cannot be read."""
     try:
-        config = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
-        raise UserError(
-            f"{path}: the run's settings cannot be read ({why}); leave checkpoints in their archive"
-        ) from why
+        raise UserError(f"{path} cannot be read ({why}); leave checkpoints in their archive") from why
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = read_json(path)
     if not isinstance(config, dict) or not all(isinstance(config.get(k), str) for k in ("name", "env_config")):
         raise UserError(f"{path} is not a config.json of this version: it does not name the two configs of the run")
     return config

@@ -1,6 +1,5 @@
 """The report put together: what was played, the numbers, the short answer, the pictures."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from run import Run
 from runners.base_runner import EpisodeResult
 from utils.commit import commit_of
 from utils.errors import UserError
+from utils.run_folder import read_json
 from world_model_report.episode_figure import draw_episode, story_of
 from world_model_report.estimates import Comparison, Estimate, compare, estimates
 from world_model_report.horizon_figures import draw_errors, draw_matches
@@ -101,10 +101,7 @@ def _facts(run: Run, run_folder: Path, played: Played, command: str) -> dict[str
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
-        raise UserError(f"{path} cannot be read ({why}); leave checkpoints in their archive") from why
+    content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no names; leave checkpoints in their archive")
     return content

@@ -1,0 +1,26 @@
+"""How a program of ours ends: what is said, and with which exit code."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from utils.errors import RunFailedError, UserError
+
+
+def exit_code(work: Callable[[], None], interrupted: str) -> int:
+    """Do the work and return 0, or 1 when a run failed, 2 for the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+
+    What went wrong is one line on stderr; `interrupted` says what a stop has left.
+    """
+    try:
+        work()
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except RunFailedError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {interrupted}", file=sys.stderr)
+        return 128 + getattr(stop, "signum", signal.SIGINT)
+    return 0
