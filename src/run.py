@@ -21,7 +21,7 @@ from learners import REGISTRY as LEARNERS
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
-from runners.base_runner import BaseRunner, EpisodeResult
+from runners.base_runner import BaseRunner, EpisodeResult, Limits
 from utils.checkpoint import find_checkpoint, load_checkpoint
 from utils.config import extended, to_args
 from utils.errors import UserError, nearest
@@ -85,9 +85,8 @@ def build(settings: Mapping[str, Any]) -> Run:
     th.set_num_threads(args.threads)
     th.manual_seed(seed_number(args.seed, Stream.TORCH))
     clock, logger = PhaseClock(), Logger()
-    runner = RUNNERS[args.runner](
-        env_path(args.env), args.env_args, args.batch_size_run, clock, args.max_losses_in_a_row
-    )
+    limits = Limits(args.max_losses_in_a_row, args.env_timeout, args.max_env_restarts)
+    runner = RUNNERS[args.runner](env_path(args.env), args.env_args, args.batch_size_run, clock, limits)
     try:
         info = runner.info
         args = extended(

@@ -7,6 +7,7 @@ import torch as th
 from components.episode_batch import EpisodeBatch, episode_scheme
 from envs import env_path
 from runners import REGISTRY as RUNNERS
+from runners.base_runner import Limits
 from utils.timing import PhaseClock
 
 N, A = 2, 6
@@ -49,7 +50,7 @@ def with_lengths(*lengths, T=7):
 
 
 def test_a_step_of_lbf_takes_68_bytes_and_no_one_hot_is_stored():
-    runner = RUNNERS["vector"](env_path("lbf"), LBF, 1, PhaseClock(), 0)
+    runner = RUNNERS["vector"](env_path("lbf"), LBF, 1, PhaseClock(), Limits(0, 60, 0))
     batch = EpisodeBatch(runner.scheme, runner.groups, 3, runner.max_seq_length)
     runner.close()
     sizes = {name: field.n_bytes for name, field in batch.fields.items()}

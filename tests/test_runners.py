@@ -9,6 +9,7 @@ from fixtures_mmsa import per_episode
 from controllers import REGISTRY as CONTROLLERS
 from envs import make_env_from_path
 from runners import REGISTRY as RUNNERS
+from runners.base_runner import Limits
 from utils.config import Args
 from utils.errors import RunFailedError
 from utils.seeding import Stream, episode_streams
@@ -21,12 +22,12 @@ MAC_ARGS = Args(
     epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10,
 )  # fmt: skip
 EPSILON = 0.3
-MAX_LOSSES = 2
+LIMITS = Limits(max_losses_in_a_row=2, env_timeout=60, max_env_restarts=99)
 
 
 def make_runner(kind, batch_size, env_args=ENV_ARGS):
     path = counting_env.LOSING if "losses" in env_args else counting_env.PATH
-    return RUNNERS[kind](path, env_args, batch_size, PhaseClock(), MAX_LOSSES)
+    return RUNNERS[kind](path, env_args, batch_size, PhaseClock(), LIMITS)
 
 
 @pytest.fixture
@@ -197,14 +198,14 @@ def test_a_lost_episode_is_played_again_and_leaves_no_trace(kind, size, script, 
     assert th.equal(storage, one_by_one[0])
     assert results == one_by_one[1]
     lost = sum(len(steps) for steps in script.values())
-    assert stats == {"episodes_lost": lost, "games_restarted": lost}
+    assert stats == {"episodes_lost": lost, "env_restarts": 0, "games_restarted": lost}
 
 
 def test_a_worker_that_dies_is_replaced_and_its_episode_played_again(tmp_path, one_by_one):
     script = {0: [2], 4: [0, 1]}
     runner = make_runner("parallel", 3, losing(script, fatal=str(tmp_path)))
     storage, results = play(runner, NUMBERS)
-    assert runner.get_stats() == {"episodes_lost": 3, "games_restarted": 0}
+    assert runner.get_stats() == {"episodes_lost": 3, "env_restarts": 3, "games_restarted": 0}
     runner.close()
     assert th.equal(storage, one_by_one[0])
     assert results == one_by_one[1]
@@ -223,4 +224,4 @@ def test_an_episode_lost_too_often_in_a_row_ends_the_run_with_one_line(kind, siz
 def test_without_losses_the_count_is_zero():
     runner = make_runner("vector", 3)
     play(runner, NUMBERS)
-    assert runner.get_stats() == {"episodes_lost": 0.0}
+    assert runner.get_stats() == {"episodes_lost": 0.0, "env_restarts": 0.0}

@@ -21,6 +21,7 @@ import envs
 from envs import env_path, make_batch_from_path, make_env, task_name
 from envs.smax import MAPS
 from runners import REGISTRY as RUNNERS
+from runners.base_runner import Limits
 from utils.errors import UserError
 from utils.seeding import Stream, episode_streams
 from utils.timing import PhaseClock
@@ -153,7 +154,7 @@ class Random:
 
 
 def episodes(kind, size, count):
-    runner = RUNNERS[kind](env_path("smax"), MARINES, size, PhaseClock(), 0)
+    runner = RUNNERS[kind](env_path("smax"), MARINES, size, PhaseClock(), Limits(0, 60, 0))
     streams = [episode_streams(3, Stream.TRAIN_EPISODE, number) for number in range(count)]
     parts = [runner.run(Random(), streams[first : first + size], 1.0) for first in range(0, count, size)]
     runner.close()

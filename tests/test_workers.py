@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -11,6 +13,7 @@ import pytest
 import torch as th
 from processes import WAIT, group, is_worker, running, wait_until, workers
 
+from runners.base_runner import Limits
 from runners.parallel_runner import ParallelRunner
 from runners.vector_runner import VectorRunner
 from utils.errors import RunFailedError, UserError
@@ -19,7 +22,7 @@ from utils.timing import PhaseClock
 TESTS = Path(__file__).parent
 SRC = TESTS.parent / "src"
 ENV_ARGS = {"n_agents": 3, "n_actions": 5, "episode_limit": 6}
-MAX_LOSSES = 2
+LIMITS = Limits(max_losses_in_a_row=2, env_timeout=WAIT, max_env_restarts=5)
 
 
 class Taking:
@@ -36,7 +39,7 @@ class Taking:
 
 
 def make_runner(n_workers, env_args=ENV_ARGS):
-    return ParallelRunner(counting_env.PATH, env_args, n_workers, PhaseClock(), MAX_LOSSES)
+    return ParallelRunner(counting_env.PATH, env_args, n_workers, PhaseClock(), LIMITS)
 
 
 def play(runner, available=True):
@@ -52,25 +55,33 @@ def three():
     runner.close()
 
 
-def test_an_error_in_a_worker_arrives_with_its_traceback_and_no_process_stays():
+def notes(caught):
+    """What an error brings besides its one line."""
+    assert "\n" not in str(caught.value)
+    return "\n".join(caught.value.__notes__)
+
+
+def test_an_error_in_a_worker_arrives_with_its_traceback_and_no_process_stays(capsys):
     runner = make_runner(2)
     assert len(workers()) == 2
-    with pytest.raises(RuntimeError, match="worker 0 failed:") as caught:
+    with pytest.raises(RunFailedError, match=r"lost 3 times in a row, .*worker 0 failed: ValueError: ") as caught:
         play(runner, available=False)
-    assert "Traceback" in str(caught.value) and "counting_env.py" in str(caught.value)
-    assert "ValueError" in str(caught.value) and "are not all available" in str(caught.value)
+    for said in (notes(caught), capsys.readouterr().err):  # at the end, and on the way
+        assert "Traceback" in said and "counting_env.py" in said and "are not all available" in said
+    assert len(workers()) == 2
     runner.close()
     assert not workers()
 
 
 def test_an_error_while_a_worker_is_built_leaves_no_process():
-    with pytest.raises(RuntimeError, match=r"(?s)worker 0 failed:.*Traceback.*episode_limit"):
+    with pytest.raises(RunFailedError, match=r"worker 0 failed: TypeError: .*episode_limit") as caught:
         make_runner(2, {"n_agents": 3, "n_actions": 5})
+    assert "Traceback" in notes(caught)
     assert not workers()
 
 
 @pytest.mark.parametrize("at", ["receiving", "sending"])
-def test_a_worker_that_is_killed_is_replaced_and_no_process_stays(three, at):
+def test_a_worker_that_is_killed_is_replaced_and_no_process_stays(three, at, capsys):
     expected = play(three)[0].storage
     worker = three.workers[2]
     os.kill(worker.pid, signal.SIGSTOP if at == "receiving" else signal.SIGKILL)
@@ -79,8 +90,9 @@ def test_a_worker_that_is_killed_is_replaced_and_no_process_stays(three, at):
     else:
         worker.join()
     assert th.equal(play(three)[0].storage, expected)
-    assert three.get_stats() == {"episodes_lost": 1.0}
+    assert three.get_stats() == {"episodes_lost": 1.0, "env_restarts": 1.0}
     assert len(workers()) == 3
+    assert "environment worker 2 died (SIGKILL); starting another" in capsys.readouterr().err
     three.close()
     assert not workers()
 
@@ -107,6 +119,42 @@ class Dying(CountingEnv):
     def reset(self, seed):
         os._exit(3)
 
+class Faulty(CountingEnv):
+    # A file "<seed> raises" (or dies, hangs, crashes) makes the next episode of that seed do so, once.
+    def reset(self, seed):
+        super().reset(seed)
+        for fault in Path().glob(f"{seed} *"):
+            fault.unlink()
+            self.fault = fault.name.split()[1]
+
+    def step(self, actions):
+        fault = vars(self).pop("fault", None)
+        if fault == "raises":
+            raise LookupError("a bug in the environment")
+        if fault == "dies":
+            os._exit(3)
+        if fault == "hangs":
+            time.sleep(600)
+        if fault == "crashes":
+            os.kill(os.getpid(), 11)
+        return super().step(actions)
+
+class Stuck(CountingEnv):
+    def step(self, actions):
+        Path(f"stuck {os.getpid()}").touch()
+        time.sleep(600)
+
+class Sick(CountingEnv):
+    # Works in the first process alone.
+    def __init__(self, **env_args):
+        Path(f"started {os.getpid()}").touch()
+        if len(list(Path().glob("started *"))) > 1:
+            raise LookupError("the package is sick")
+        super().__init__(**env_args)
+
+    def step(self, actions):
+        os._exit(3)
+
 class Hanging(CountingEnv):
     def close(self):
         time.sleep(600)
@@ -126,8 +174,8 @@ def unruly(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = []
 
-    def make(name, kind=ParallelRunner):
-        made.append(kind(f"unruly:{name}", ENV_ARGS, 2, PhaseClock(), MAX_LOSSES))
+    def make(name, kind=ParallelRunner, n=2, **limits):
+        made.append(kind(f"unruly:{name}", ENV_ARGS, n, PhaseClock(), replace(LIMITS, **limits)))
         return made[0]
 
     yield make
@@ -143,6 +191,67 @@ def test_a_worker_that_dies_time_and_again_is_named(unruly):
     assert not workers()
 
 
+FAULTS = {
+    "raises": ("worker 1 failed: LookupError: a bug in the environment", "Traceback"),
+    "dies": ("worker 1 died (exit code 3)", ""),
+    "crashes": ("worker 1 died (SIGSEGV)", "Segmentation fault"),
+    "hangs": ("worker 1 gave no answer for 1 s (env_timeout)", "unruly.py"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_episode_whose_worker_fails_is_played_again_as_it_would_have_been(fault, unruly, tmp_path, capfd):
+    runner = unruly("Faulty", env_timeout=1)
+    expected = play(runner)[0].storage
+    before = workers()
+    (tmp_path / f"1 {fault}").touch()
+    assert th.equal(play(runner)[0].storage, expected)
+    assert runner.get_stats() == {"episodes_lost": 1.0, "env_restarts": 1.0}
+    assert len(workers()) == 2 and len(workers() & before) == 1
+    err = capfd.readouterr().err
+    assert all(said in err for said in (*FAULTS[fault], "starting another"))
+    assert th.equal(play(runner)[0].storage, expected)
+    assert runner.get_stats()["env_restarts"] == 1
+
+
+def test_more_restarts_than_allowed_within_an_hour_end_the_run(unruly, tmp_path, monkeypatch):
+    runner = unruly("Faulty", max_env_restarts=2)
+    hour = []  # what is added to the clock
+    monkeypatch.setattr("runners.parallel_runner.time.monotonic", lambda now=time.monotonic: now() + sum(hour))
+    for later in (0, 1800, 1801):  # the first is forgotten by then
+        hour.append(later)
+        (tmp_path / "0 raises").touch()
+        play(runner)
+    for slot in (1, 1):  # another worker's restarts count by themselves
+        (tmp_path / f"{slot} dies").touch()
+        play(runner)
+    (tmp_path / "0 raises").touch()
+    with pytest.raises(RunFailedError, match=r"worker 0 failed: .*anew 2 times .*max_env_restarts=2") as caught:
+        play(runner)
+    assert "LookupError: a bug in the environment" in notes(caught)
+    assert runner.env_restarts == 5
+    runner.close()
+    assert not workers()
+
+
+def test_a_worker_that_cannot_be_started_anew_ends_the_run(unruly):
+    runner = unruly("Sick", n=1)
+    with pytest.raises(RunFailedError, match=r"worker 0 failed: LookupError: the package is sick; .*anew 5 times"):
+        play(runner)
+    runner.close()
+    assert not workers()
+
+
+def test_all_hanging_workers_together_take_one_timeout(unruly):
+    runner = unruly("Stuck", n=3, env_timeout=8, max_losses_in_a_row=0, max_env_restarts=99)
+    started = time.monotonic()
+    with pytest.raises(RunFailedError, match="gave no answer"):
+        play(runner)
+    assert time.monotonic() - started < 2 * 8
+    runner.close()
+    assert not workers()
+
+
 def test_a_mistake_of_the_user_arrives_as_one(unruly):
     with pytest.raises(UserError, match=r"^no such map$"):
         unruly("Misled")
@@ -150,7 +259,7 @@ def test_a_mistake_of_the_user_arrives_as_one(unruly):
 
 
 def test_an_environment_that_does_not_close_is_ended(unruly, monkeypatch):
-    monkeypatch.setattr("runners.parallel_runner.JOIN_SECONDS", 0.5)
+    monkeypatch.setattr("runners.parallel_runner.CLOSE_SECONDS", 0.5)
     runner = unruly("Hanging")
     runner.close()
     assert not workers()
@@ -166,10 +275,11 @@ def test_closing_lets_environments_close(unruly, tmp_path, kind, n_processes):
 PARENT = f"""
 import sys, time
 sys.path[:0] = [{str(SRC)!r}, {str(TESTS)!r}]
+from runners.base_runner import Limits
 from runners.parallel_runner import ParallelRunner
 from utils.timing import PhaseClock
 if __name__ == "__main__":
-    runner = ParallelRunner({counting_env.PATH!r}, {ENV_ARGS!r}, 2, PhaseClock(), 3)
+    runner = ParallelRunner({counting_env.PATH!r}, {ENV_ARGS!r}, 2, PhaseClock(), Limits(3, 60, 5))
     for pipe in runner.pipes:
         pipe.send(("reset", 1))  # answered, and never read
     print("ready", flush=True)
@@ -193,6 +303,48 @@ def test_workers_end_with_a_parent_that_never_closed_them(tmp_path, end):
             _, err = parent.communicate("\n", timeout=WAIT)
             assert "RuntimeError: in the parent" in err and parent.returncode == 1
         wait_until(lambda: not group(parent.pid))
+
+
+STUCK = PARENT.replace(repr(counting_env.PATH), "'unruly:Stuck'").replace('("reset", 1)', '("step", None)')
+
+
+def test_a_worker_that_hangs_ends_with_a_parent_that_is_killed(unruly, tmp_path):
+    (tmp_path / "parent.py").write_text(STUCK)
+    with running("-W", "ignore", tmp_path / "parent.py") as parent:
+        wait_until(lambda: len(list(tmp_path.glob("stuck *"))) == 2 or parent.poll() is not None)
+        assert len([pid for pid in group(parent.pid) if is_worker(pid)]) == 2
+        parent.kill()
+        parent.communicate(timeout=WAIT)
+        wait_until(lambda: not group(parent.pid))
+
+
+PLAYING = f"""
+import sys, time
+sys.path[:0] = [{str(SRC)!r}, {str(TESTS)!r}]
+if __name__ == "__main__":
+    from test_workers import LIMITS, Limits, make_runner, play
+    runner = make_runner(2)
+    runner.limits = Limits(max_losses_in_a_row=0, env_timeout=0.2, max_env_restarts=0)
+    print("ready", flush=True)
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        play(runner)
+    runner.close()
+    print("played", flush=True)
+"""
+
+
+def test_a_program_that_was_stopped_for_longer_than_the_timeout_goes_on(tmp_path):
+    (tmp_path / "parent.py").write_text(PLAYING)
+    with running("-W", "ignore", tmp_path / "parent.py") as parent:
+        assert parent.stdout.readline() == "ready\n"
+        for _ in range(5):
+            time.sleep(0.2)
+            os.killpg(parent.pid, signal.SIGSTOP)
+            time.sleep(0.4)
+            os.killpg(parent.pid, signal.SIGCONT)
+        out, err = parent.communicate(timeout=WAIT)
+    assert out == "played\n", err
 
 
 def test_ctrl_c_in_a_parallel_run_exits_with_130_and_leaves_no_process(tmp_path):

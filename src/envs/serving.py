@@ -3,16 +3,25 @@
 This file imports no Torch, so a worker process starts quickly and stays small.
 """
 
+import faulthandler
+import os
 import signal
+import time
 import traceback
 from collections.abc import Mapping
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any
 
 from envs import make_env_from_path
 from envs.batch import reset_one, step_one
 from envs.multiagentenv import MultiAgentEnv
 from utils.errors import UserError
+
+SHOW_STACK = signal.SIGUSR1  # lets a worker write to stderr where it is, whatever keeps it
+STDERR = 2  # the file descriptor: `sys.stderr` may be None
+CLOSE_SECONDS = 5.0  # how long an environment may take to close
 
 
 def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
@@ -23,6 +32,9 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     with ("mistake", line) of a `UserError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable(STDERR)  # a crash in C shows where
+    faulthandler.register(SHOW_STACK, STDERR, all_threads=False)
+    Thread(target=_end_after_parent, daemon=True).start()
     env = None
     try:
         env = make_env_from_path(env_path, env_args)
@@ -36,11 +48,18 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
         return  # the parent is gone
     except UserError as mistake:
         pipe.send(("mistake", str(mistake)))
-    except Exception:  # noqa: BLE001  the parent raises it again, with this traceback
+    except Exception:  # noqa: BLE001  the parent tells, with this traceback
         pipe.send(("error", traceback.format_exc()))
     finally:
         if env is not None:
             env.close()
+
+
+def _end_after_parent() -> None:
+    """End this process when its parent is gone and the pipe's end has not ended it: it hangs."""
+    parent_process().join()
+    time.sleep(CLOSE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _answer(env: MultiAgentEnv, command: str, argument: Any) -> Any:

@@ -33,6 +33,19 @@ class EpisodeResult:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much may go wrong with environments before the run ends; each is the setting of its name.
+
+    `max_losses_in_a_row`: how often one episode may be played again. `env_timeout`: seconds that a worker may take to
+    answer. `max_env_restarts`: how often one worker may be started anew within an hour.
+    """
+
+    max_losses_in_a_row: int
+    env_timeout: float
+    max_env_restarts: int
+
+
+@dataclass(frozen=True)
 class _Round:
     """Episodes that are played together: who acts and how, from which seeds and draws, and where they are written."""
 
@@ -52,12 +65,12 @@ class BaseRunner(ABC):
     """Plays up to `batch_size` episodes at once with one controller.
 
     An episode that its environment loses is played again from its beginning with the same streams, once those beside
-    it have ended; `max_losses_in_a_row` says how often.
+    it have ended; `Limits.max_losses_in_a_row` says how often.
     """
 
-    def __init__(self, info: EnvInfo, batch_size: int, clock: Any, max_losses_in_a_row: int) -> None:
-        self.info, self.batch_size, self.clock = info, batch_size, clock
-        self.max_losses_in_a_row, self.episodes_lost = max_losses_in_a_row, 0
+    def __init__(self, info: EnvInfo, batch_size: int, clock: Any, limits: Limits) -> None:
+        self.info, self.batch_size, self.clock, self.limits = info, batch_size, clock, limits
+        self.episodes_lost, self.env_restarts = 0, 0
         self.groups = {"agents": info.n_agents}
         self.scheme: Scheme = episode_scheme(
             obs_size=info.obs_size,
@@ -85,8 +98,12 @@ class BaseRunner(ABC):
         """End every environment and process; calling it twice does no harm."""
 
     def get_stats(self) -> dict[str, float]:
-        """Return numbers of the runner's whole life: `episodes_lost`, and what its environments count."""
-        return {"episodes_lost": float(self.episodes_lost), **self._env_stats()}
+        """Return numbers of the runner's whole life, and what its environments count.
+
+        `episodes_lost`: unfinished episodes thrown away; `env_restarts`: workers started anew, 0 without workers.
+        """
+        ours = {"episodes_lost": float(self.episodes_lost), "env_restarts": float(self.env_restarts)}
+        return ours | self._env_stats()
 
     def run(self, mac: Any, streams: Streams, epsilon: float) -> tuple[EpisodeBatch, list[EpisodeResult]]:
         """Play one episode per stream, all at once.
@@ -114,10 +131,11 @@ class BaseRunner(ABC):
             slots = sorted(lost)
             self.episodes_lost += len(slots)
             batch.storage[slots] = 0
-            if slots and attempts > self.max_losses_in_a_row:
-                raise RunFailedError(
+            if slots and attempts > self.limits.max_losses_in_a_row:
+                raise failed_run(
                     f"the episode of seed {together.seeds[slots[0]]} was lost {attempts} times in a row, at last with: "
-                    f"{lost[slots[0]]} (max_losses_in_a_row={self.max_losses_in_a_row})"
+                    f"{lost[slots[0]]} (max_losses_in_a_row={self.limits.max_losses_in_a_row})",
+                    lost[slots[0]],
                 )
         return batch, together.results
 
@@ -164,6 +182,14 @@ class BaseRunner(ABC):
         """Return (n, T, 2, N) uniform numbers for exploring whole episodes, each episode's from its own generator."""
         shape = (self.info.episode_limit, 2, self.info.n_agents)
         return np.stack([generator.random(shape) for _, generator in streams])
+
+
+def failed_run(line: str, fault: EpisodeLostError) -> RunFailedError:
+    """Return the error that ends a run, with the notes of the fault: a worker's traceback, where there is one."""
+    failure = RunFailedError(line)
+    for note in getattr(fault, "__notes__", ()):
+        failure.add_note(note)
+    return failure
 
 
 def _kept(slots: Sequence[int], answers: Sequence[Any], lost: dict[int, EpisodeLostError]) -> list[int]:

@@ -7,17 +7,15 @@ import numpy as np
 
 from envs import EnvBatch, make_batch_from_path
 from envs.multiagentenv import EpisodeLostError, Outcome, View
-from runners.base_runner import BaseRunner
+from runners.base_runner import BaseRunner, Limits
 
 
 class VectorRunner(BaseRunner):
     """`batch_size` environments as one batch, one policy call per step for all of them."""
 
-    def __init__(
-        self, env_path: str, env_args: dict[str, Any], batch_size: int, clock: Any, max_losses_in_a_row: int
-    ) -> None:
+    def __init__(self, env_path: str, env_args: dict[str, Any], batch_size: int, clock: Any, limits: Limits) -> None:
         self.batch = self._make(env_path, env_args, batch_size)
-        super().__init__(self.batch.info, batch_size, clock, max_losses_in_a_row)
+        super().__init__(self.batch.info, batch_size, clock, limits)
 
     def _make(self, env_path: str, env_args: dict[str, Any], batch_size: int) -> EnvBatch:
         return make_batch_from_path(env_path, env_args, batch_size)

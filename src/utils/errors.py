@@ -12,9 +12,10 @@ class UserError(Exception):
 
 
 class RunFailedError(Exception):
-    """Something outside this program ended a run: one line that says what.
+    """Something ended a run: one line that says what. Notes (`add_note`) hold what is longer, a worker's traceback.
 
-    `main.py` prints it as `error: …` and exits with code 1; the archive keeps what was logged and saved until then.
+    `main.py` prints the notes, then the line as `error: …`, and exits with code 1; the archive keeps what was logged
+    and saved until then.
     """
 
 

@@ -10,7 +10,7 @@ from utils.errors import RunFailedError, UserError
 def exit_code(work: Callable[[], None], interrupted: str) -> int:
     """Do the work and return 0, or 1 when a run failed, 2 for the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
 
-    What went wrong is one line on stderr; `interrupted` says what a stop has left.
+    What went wrong is the last line on stderr; `interrupted` says what a stop has left.
     """
     try:
         work()
@@ -18,6 +18,8 @@ def exit_code(work: Callable[[], None], interrupted: str) -> int:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     except RunFailedError as failure:
+        for note in getattr(failure, "__notes__", ()):
+            print(note, file=sys.stderr)
         print(f"error: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:

@@ -15,7 +15,10 @@ from utils.settings_schema import shown
 
 LATEST = "latest"
 # What may be changed when a run goes on: when to stop, what to write, and what changes no figure.
-CHANGEABLE = {"t_max", "save_model", "save_model_interval", "local_results_path", "threads", "use_tensorboard"}
+CHANGEABLE = {
+    "t_max", "save_model", "save_model_interval", "keep_checkpoints", "local_results_path", "threads",
+    "use_tensorboard", "env_timeout", "max_env_restarts", "max_losses_in_a_row",
+}  # fmt: skip
 
 
 def find_run(name: str, changes: Mapping[str, str], config_dir: Path) -> Path:
