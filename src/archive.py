@@ -9,6 +9,8 @@ from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
+from learners.not_finite import NotFiniteError
+from post_mortem import failed_update
 from resuming import save
 from run import Run, evaluate, train
 from utils.commit import commit_of
@@ -70,6 +72,8 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
             else:
                 with listening() as stop:
                     train(run, folder, console, save, stop)
+        except NotFiniteError as bad:
+            raise failed_update(run, folder, bad) from bad
         finally:
             console.close()
             if writer is not None:

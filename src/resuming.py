@@ -26,7 +26,11 @@ FIGURES = "figures.json"  # the same at a checkpoint; by sacred's name, a checkp
 
 
 def save(run: Run, folder: Path) -> Path:
-    """Write a checkpoint into the run's folder and return where; one that dies on the way has the one before."""
+    """Write a checkpoint into the run's folder and return where; one that dies on the way has the one before.
+
+    Raises `NotFiniteError` instead where weights have gone bad.
+    """
+    run.learner.check_finite()
     buffer, replay = run.buffer, folder / REPLAY
     first = max(run.replay_saved, buffer.oldest)
     add_episodes(replay, first, buffer.since(first))

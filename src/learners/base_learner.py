@@ -6,7 +6,7 @@ Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A ac
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch as th
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from components.episode_batch import EpisodeBatch, Scheme
 from components.episode_rows import EpisodeRows
 from learners.cuda_graph import GraphedUpdate
 from learners.losses import masked_mean, td_loss
+from learners.not_finite import NotFiniteError, all_finite, not_finite, quantities
 from learners.targets import greedy_actions, pick, td_lambda_targets
 from modules.mixers import REGISTRY as MIXERS
 
@@ -52,7 +53,10 @@ class BaseLearner(ABC):
         self.optimiser = th.optim.Adam(
             self.parameters, lr=args.lr, eps=args.optim_eps, fused=True, capturable=args.cuda_graph
         )
-        self.update = GraphedUpdate(self.take_step) if args.cuda_graph else self.take_step
+        # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
+        # update must wait for nothing. After the first nothing changes any more, not even the batch.
+        self.not_taken = th.zeros((), device=self.device)
+        self.update = GraphedUpdate(self.take_step, self.not_taken) if args.cuda_graph else self.take_step
         self.updates = 0
         self.last_target_update_episode = 0
         self.last_log_t = -args.learner_log_interval - 1
@@ -62,13 +66,18 @@ class BaseLearner(ABC):
         """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under."""
 
     def train(self, batch: EpisodeBatch, t_env: int, episode_num: int) -> None:
-        """Take one optimiser step on a batch on the learner's device, and move the targets when it is time."""
+        """Take one optimiser step on a batch on the learner's device, and move the targets when it is time.
+
+        Raises `NotFiniteError` instead of the step where a loss or the gradient is not finite; with `cuda_graph`
+        later, when it is time to log, or `check_finite` is called.
+        """
         figures = self.update(batch)
         self.updates += 1
         if episode_num - self.last_target_update_episode >= self.args.target_update_interval:
             self.update_targets()
             self.last_target_update_episode = episode_num
         if t_env - self.last_log_t >= self.args.learner_log_interval:
+            self._check_taken()
             looked_up = self.part_grad_norms(figures["grad_norm"]) | self.diagnose(batch)
             for name, value in {**figures, **looked_up}.items():
                 self.logger.log_stat(name, value.item(), t_env)
@@ -90,17 +99,60 @@ class BaseLearner(ABC):
         return {name: norm / clipped * grad_norm for name, norm in norms.items()}
 
     def take_step(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        """Take one optimiser step and return the losses, and what else is logged, as scalars on the device."""
+        """Take one optimiser step and return the losses, and what else is logged, as scalars on the device.
+
+        A step from numbers that are not finite is not taken, see `train`.
+        """
         for module in self.trained.values():
             module.train()
         losses, metrics = self.losses(EpisodeRows(batch))
         self.optimiser.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.args.grad_norm_clip)
+        total = sum(losses.values())
+        total.backward()
+        grad_norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        self._guard_step(losses, total, grad_norm, batch)
+        nn.utils.clip_grads_with_norm_(self.parameters, self.args.grad_norm_clip, grad_norm)
         self.optimiser.step()
         for module in self.trained.values():
             module.eval()
         return {name: value.detach() for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items()}
+
+    def _guard_step(self, losses: dict[str, Tensor], total: Tensor, grad_norm: Tensor, batch: EpisodeBatch) -> None:
+        """See to it that no step is taken from numbers that are not finite: the norm of the gradient shows them all."""
+        finite = all_finite(total, grad_norm)
+        if self.args.cuda_graph:
+            self.not_taken += ~finite | (self.not_taken > 0)
+            self.optimiser.found_inf = (self.not_taken > 0).float()  # Adam's own way to leave out a step
+        elif not finite:
+            self._raise_not_finite(losses, grad_norm, batch, self.updates)
+
+    def _raise_not_finite(
+        self, losses: dict[str, Tensor], grad_norm: Tensor, batch: EpisodeBatch, update: int
+    ) -> NoReturn:
+        named = self._named_parameters()
+        gradients = [(f"gradient of {name}", p.grad) for name, p in named if p.grad is not None]
+        candidates = [*named, *quantities(batch).items(), *losses.items(), *gradients, ("grad_norm", grad_norm)]
+        raise NotFiniteError(not_finite(candidates), update, batch)
+
+    def _named_parameters(self) -> list[tuple[str, Tensor]]:
+        return [(f"{kind}.{name}", p) for kind, module in self.trained.items() for name, p in module.named_parameters()]
+
+    def _check_taken(self) -> None:
+        """Raise `NotFiniteError` if a recorded update was not taken; its batch and the networks stand still since."""
+        if not self.args.cuda_graph or self.not_taken == 0:
+            return
+        update, batch = self.updates - int(self.not_taken), self.update.batch
+        losses, _ = self.losses(EpisodeRows(batch))
+        self.optimiser.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        # Where the update draws, this one may be finite; then the norm of the recorded one is all there is to name.
+        self._raise_not_finite(losses, self.update.figures["grad_norm"], batch, update)
+
+    def check_finite(self) -> None:
+        """Raise `NotFiniteError` if an update was not taken, or a tensor that a checkpoint holds is not finite."""
+        self._check_taken()
+        if found := not_finite(self.state_tensors().items()):
+            raise NotFiniteError(found, self.updates, None)
 
     def update_targets(self) -> None:
         """Copy parameters and buffers to the targets (hard update)."""

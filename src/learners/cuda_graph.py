@@ -21,8 +21,9 @@ class GraphedUpdate:
     the same memory for parameters, moments and targets. Its figures are overwritten by the next call.
     """
 
-    def __init__(self, update: Update) -> None:
-        self.update, self.calls = update, 0
+    def __init__(self, update: Update, stopped: Tensor) -> None:
+        """`stopped` is a scalar on the GPU: once it is above 0, every call repeats the update on the same batch."""
+        self.update, self.stopped, self.calls = update, stopped, 0
         self.graph = th.cuda.CUDAGraph()
         self.stream = th.cuda.Stream()
         self.batch: EpisodeBatch
@@ -31,23 +32,22 @@ class GraphedUpdate:
     def __call__(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Take one update."""
         self.calls += 1
+        if self.calls == 1:
+            storage = batch.storage.clone()
+            self.batch = EpisodeBatch(batch.scheme, batch.groups, batch.batch_size, batch.max_seq_length, storage)
+        ours = self.batch.storage
+        th.where(self.stopped > 0, ours, batch.storage, out=ours)
         if self.calls <= WARM_UP:
-            return self._on_side_stream(batch)
+            self._on_side_stream()
+            return self.figures
         if self.calls == WARM_UP + 1:
-            self._record(batch)
-        self.batch.storage.copy_(batch.storage)
+            with th.cuda.graph(self.graph):
+                self.figures = self.update(self.batch)
         self.graph.replay()
         return self.figures
 
-    def _on_side_stream(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def _on_side_stream(self) -> None:
         self.stream.wait_stream(th.cuda.current_stream())
         with th.cuda.stream(self.stream):
-            figures = self.update(batch)
-        th.cuda.current_stream().wait_stream(self.stream)
-        return figures
-
-    def _record(self, batch: EpisodeBatch) -> None:
-        storage = batch.storage.clone()
-        self.batch = EpisodeBatch(batch.scheme, batch.groups, batch.batch_size, batch.max_seq_length, storage)
-        with th.cuda.graph(self.graph):
             self.figures = self.update(self.batch)
+        th.cuda.current_stream().wait_stream(self.stream)

@@ -1,0 +1,42 @@
+"""What is kept of an update that met numbers that are not finite, so that it can be looked into and repeated."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from learners.not_finite import NotFiniteError, quantities
+from run import Run
+from utils.checkpoint import last_checkpoint
+from utils.errors import RunFailedError
+from utils.files import write_whole
+
+FOLDER = "not_finite"  # below the run's
+
+
+def failed_update(run: Run, folder: Path, bad: NotFiniteError) -> RunFailedError:
+    """Write the batch, the offending tensor, networks and optimiser into the run's folder; return what to tell.
+
+    The file is `not_finite/t_<steps>.safetensors`: `batch.<quantity>` (B, T+1, …), `offending`, and a checkpoint's
+    tensors; its metadata names the update, `t_env`, and all tensors that are not finite.
+    """
+    path = folder / FOLDER / f"t_{run.t_env}.safetensors"
+    tensors = {"offending": bad.tensor} | run.learner.state_tensors()
+    if bad.batch is not None:
+        tensors |= quantities(bad.batch)
+    said = {"update": str(bad.update), "t_env": str(run.t_env), "not_finite": json.dumps(bad.names)}
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, lambda partial: save_file(_plain(tensors), partial, metadata=said))
+    more = f" (and {len(bad.names) - 1} tensors more)" if len(bad.names) > 1 else ""
+    kept = last_checkpoint(folder)
+    return RunFailedError(
+        f"update {bad.update} at t_env {run.t_env} met NaN or infinity in {bad.names[0]}{more} and was not taken; "
+        f"{path} has its batch and networks, "
+        + (f"{kept} is the last good checkpoint" if kept else "there is no checkpoint yet")
+        + "; a smaller lr or grad_norm_clip may help"
+    )
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
