@@ -146,7 +146,7 @@ def test_a_run_ends_with_one_line_and_keeps_what_is_needed_to_look_into_it(alg, 
         reward = file.get_tensor("batch.reward")
         assert reward.shape[0] == 8 and not reward.isfinite().all()
         assert th.equal(file.get_tensor("offending").isnan(), reward.isnan())
-        networks = {name for name in file.keys() if name.startswith("trained.")}  # noqa: SIM118
+        networks = {name for name in file.keys() if name.startswith("trained.")}
         assert networks and all(file.get_tensor(name).isfinite().all() for name in networks)
 
 

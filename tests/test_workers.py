@@ -155,6 +155,11 @@ class Sick(CountingEnv):
     def step(self, actions):
         os._exit(3)
 
+class Slow(CountingEnv):
+    def step(self, actions):
+        time.sleep(0.1)
+        return super().step(actions)
+
 class Hanging(CountingEnv):
     def close(self):
         time.sleep(600)
@@ -322,9 +327,9 @@ PLAYING = f"""
 import sys, time
 sys.path[:0] = [{str(SRC)!r}, {str(TESTS)!r}]
 if __name__ == "__main__":
-    from test_workers import LIMITS, Limits, make_runner, play
-    runner = make_runner(2)
-    runner.limits = Limits(max_losses_in_a_row=0, env_timeout=0.2, max_env_restarts=0)
+    from test_workers import ENV_ARGS, LIMITS, Limits, ParallelRunner, PhaseClock, play
+    runner = ParallelRunner("unruly:Slow", ENV_ARGS, 2, PhaseClock(), LIMITS)
+    runner.limits = Limits(max_losses_in_a_row=0, env_timeout=0.3, max_env_restarts=0)
     print("ready", flush=True)
     until = time.monotonic() + 4
     while time.monotonic() < until:
@@ -334,14 +339,14 @@ if __name__ == "__main__":
 """
 
 
-def test_a_program_that_was_stopped_for_longer_than_the_timeout_goes_on(tmp_path):
+def test_a_program_that_was_stopped_for_longer_than_the_timeout_goes_on(unruly, tmp_path):
     (tmp_path / "parent.py").write_text(PLAYING)
     with running("-W", "ignore", tmp_path / "parent.py") as parent:
         assert parent.stdout.readline() == "ready\n"
         for _ in range(5):
             time.sleep(0.2)
             os.killpg(parent.pid, signal.SIGSTOP)
-            time.sleep(0.4)
+            time.sleep(0.5)
             os.killpg(parent.pid, signal.SIGCONT)
         out, err = parent.communicate(timeout=WAIT)
     assert out == "played\n", err
