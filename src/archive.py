@@ -1,6 +1,8 @@
 """A run as a sacred experiment: `<results>/sacred/<task>/<algorithm>/<id>/` holds all that it leaves."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ from post_mortem import failed_update
 from resuming import save
 from run import Run, evaluate, train
 from utils.commit import commit_of
-from utils.errors import UserError
-from utils.files import write_whole
+from utils.errors import RunFailedError, UserError
+from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
 from utils.run_folder import read_json
-from utils.stopping import listening
+from utils.stopping import StopRequest, listening
 
 SOURCE = Path(__file__).parent
 SETTINGS.CAPTURE_MODE = "sys"  # prints of this process; file descriptors would also catch the workers'
@@ -26,11 +28,28 @@ SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
 
 class ArchiveObserver(FileStorageObserver):
-    """sacred's archive, whose files appear whole or not at all, and which can go on in a folder that is there."""
+    """sacred's archive, whose files appear whole or not at all, and which can go on in a folder that is there.
+
+    What cannot be written once the run has begun is remembered as its `failure`, and told to `stop` in training: sacred
+    would go on without its archive.
+    """
 
     def __init__(self, root: Path, folder: Path | None) -> None:
         super().__init__(str(root))
-        self.folder = folder
+        self.folder, self.began = folder, False
+        self.failure: RunFailedError | None = None
+        self.stop: StopRequest | None = None
+
+    def started_event(self, *args: Any, **kwargs: Any) -> str | None:
+        """Make or take up the folder; raise `UserError`, and leave nothing new, where it cannot be written."""
+        try:
+            run_id = super().started_event(*args, **kwargs)
+        except OSError as why:
+            if self.folder is None and self.dir is not None:
+                shutil.rmtree(self.dir)
+            raise UserError(f"{self.dir or self.basedir}: cannot write there ({why.strerror})") from why
+        self.began = True
+        return run_id
 
     def _make_run_dir(self, _id: str | None) -> None:
         if self.folder is None:
@@ -40,7 +59,25 @@ class ArchiveObserver(FileStorageObserver):
 
     def save_json(self, obj: object, filename: str) -> None:
         """Write one of the archive's JSON files."""
-        write_whole(Path(self.dir) / filename, lambda path: FileStorageObserver.save_json(self, obj, path.name))
+        path = Path(self.dir) / filename
+        with self._told(path):
+            write_whole(path, lambda partial: FileStorageObserver.save_json(self, obj, partial.name))
+
+    def save_cout(self) -> None:
+        """Append what was printed."""
+        with self._told(Path(self.dir) / "cout.txt"):
+            super().save_cout()
+
+    @contextmanager
+    def _told(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as why:
+            if not self.began:
+                raise
+            self.failure = unwritable(path, why)
+            if self.stop is not None:
+                self.stop.failure = self.failure
 
 
 def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -> None:
@@ -49,6 +86,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     Errors and stops leave through it, so `run.json` says how the run ended.
     """
     args = run.args
+    said_of_code = _said_of_code(run, resumed)
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
     experiment.captured_out_filter = apply_backspaces_and_linefeeds
@@ -59,11 +97,11 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     @experiment.main
     def _main(_run: Any) -> float:
         folder = Path(observer.dir)
-        _run.info |= _said_of_code(run, resumed)
+        _run.info |= said_of_code
         run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
         writer = _tensorboard(folder) if args.use_tensorboard else None
         if writer is not None:
-            run.logger.sinks.append(writer.add_scalar)
+            run.logger.sinks.append(writing(folder / "tb")(writer.add_scalar))
         console = Console(run.t_env, args.t_max, f"{args.name} {run.task}")
         console.say(f"archive: {folder}")
         try:
@@ -71,17 +109,20 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
                 evaluate(run, folder, console)
             else:
                 with listening() as stop:
+                    observer.stop = stop
                     train(run, folder, console, save, stop)
         except NotFiniteError as bad:
             raise failed_update(run, folder, bad) from bad
         finally:
             console.close()
             if writer is not None:
-                writer.close()
+                writing(folder / "tb")(writer.close)()
         console.say(f"archive: {folder}")
         return run.logger.latest["test_return_mean"]
 
     experiment.run(options={"--loglevel": "WARNING"})
+    if observer.failure is not None:
+        raise observer.failure  # in what sacred wrote last
 
 
 def _new_root(run: Run) -> Path:
@@ -101,7 +142,9 @@ def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     if resumed is None:
         return {"commit": commit}
     said = resumed / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start
-    earlier = read_json(said) if said.exists() else {}
+    earlier = read_json(said, "remove it to go on without it") if said.exists() else {}
+    if not isinstance(earlier, dict) or not isinstance(earlier.get("resumed", []), list):
+        raise UserError(f"{said} is not what this version writes; remove it to go on without it")
     start = {"t_env": run.t_env, "commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     return {"commit": commit} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -26,13 +27,17 @@ def failed_update(run: Run, folder: Path, bad: NotFiniteError) -> RunFailedError
     if bad.batch is not None:
         tensors |= quantities(bad.batch)
     said = {"update": str(bad.update), "t_env": str(run.t_env), "not_finite": json.dumps(bad.names)}
-    path.parent.mkdir(exist_ok=True)
-    write_whole(path, lambda partial: save_file(_plain(tensors), partial, metadata=said))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, lambda partial: save_file(_plain(tensors), partial, metadata=said))
+        where = f"{path} has its batch and networks"
+    except (OSError, SafetensorError) as why:
+        where = f"its batch and networks could not be written ({why})"
     more = f" (and {len(bad.names) - 1} tensors more)" if len(bad.names) > 1 else ""
     kept = last_checkpoint(folder)
     return RunFailedError(
         f"update {bad.update} at t_env {run.t_env} met NaN or infinity in {bad.names[0]}{more} and was not taken; "
-        f"{path} has its batch and networks, "
+        f"{where}, "
         + (f"{kept} is the last good checkpoint" if kept else "there is no checkpoint yet")
         + "; a smaller lr or grad_norm_clip may help"
     )

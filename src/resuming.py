@@ -2,7 +2,8 @@
 
 A checkpoint is taken between two rounds. Besides weights, targets, optimiser and counters it holds the states of all
 generators and every figure logged so far; replay lies beside the checkpoints, and each adds what came since the one
-before. Environments need nothing: an episode is drawn from its number alone (`utils.seeding`).
+before. What the last two need of it stays, should the last one be damaged. Environments need nothing: an episode is
+drawn from its number alone (`utils.seeding`).
 """
 
 import json
@@ -14,9 +15,9 @@ from typing import Any
 
 from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
-from utils.checkpoint import CHECKPOINTS, last_checkpoint, load_checkpoint, save_checkpoint
+from utils.checkpoint import CHECKPOINTS, forget_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
-from utils.files import write_whole
+from utils.files import write_whole, writing
 from utils.random_state import random_numbers, random_tensors
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
 
@@ -31,15 +32,18 @@ def save(run: Run, folder: Path) -> Path:
     Raises `NotFiniteError` instead where weights have gone bad.
     """
     run.learner.check_finite()
-    buffer, replay = run.buffer, folder / REPLAY
-    first = max(run.replay_saved, buffer.oldest)
-    add_episodes(replay, first, buffer.since(first))
+    buffer, replay, checkpoints = run.buffer, folder / REPLAY, folder / CHECKPOINTS
     numbers = run_numbers(run) | {"resume": _resume_numbers(run, folder)}
     tensors = run.learner.state_tensors() | random_tensors()
     figures = {FIGURES: json.dumps(run.logger.history)}
-    path = save_checkpoint(folder / CHECKPOINTS, run.t_env, tensors, numbers, figures)
-    run.replay_saved = buffer.inserted
-    forget_episodes(replay, below=buffer.oldest)
+    with writing(folder):
+        first = max(run.replay_saved, buffer.oldest)
+        add_episodes(replay, first, buffer.since(first))
+        path = save_checkpoint(checkpoints, run.t_env, tensors, numbers, figures)
+        if run.args.keep_checkpoints is not None:
+            forget_checkpoints(checkpoints, run.args.keep_checkpoints)
+        forget_episodes(replay, below=run.replay_needed)
+    run.replay_saved, run.replay_needed = buffer.inserted, buffer.oldest
     return path
 
 
@@ -78,7 +82,7 @@ def restore(run: Run, folder: Path, checkpoint: Path) -> int:
             "with checkpoint_path=..."
         ) from why
     run.logger.history = figures
-    run.replay_saved = inserted
+    run.replay_saved, run.replay_needed = inserted, run.buffer.oldest
     return length
 
 

@@ -25,6 +25,7 @@ from runners.base_runner import BaseRunner, EpisodeResult, Limits
 from utils.checkpoint import find_checkpoint, load_checkpoint
 from utils.config import extended, to_args
 from utils.errors import UserError, nearest
+from utils.files import writing
 from utils.logging import Console, Logger, append_rows, describe_shares
 from utils.random_state import restore_random
 from utils.seeding import Stream, episode_streams, seed_number
@@ -53,8 +54,9 @@ class Every:
 class Run:
     """Everything a run is made of, and where it stands: `t_env` environment steps and `episode` episodes so far.
 
-    `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone;
-    `generators` what the process's generators are to be set to before training, see `utils.random_state`.
+    `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone,
+    `replay_needed` the first one that the last checkpoint needs; `generators` what the process's generators are to be
+    set to before training, see `utils.random_state`.
     """
 
     args: Any
@@ -71,6 +73,7 @@ class Run:
     eval_seed: int = 0
     recent: list[EpisodeResult] = field(default_factory=list)
     replay_saved: int = 0
+    replay_needed: int = 0
     generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
 
     def close(self) -> None:
@@ -163,7 +166,9 @@ def load_learner(run: Run, path: Path, tensors: dict[str, Tensor], numbers: dict
         raise UserError(f"the checkpoint {path} does not hold what this version saves; take another one")
     for what, ours in (("algorithm", run.args.name), ("task", run.task)):
         if numbers[what] != ours:
-            raise UserError(f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}")
+            raise UserError(
+                f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}; take the same {what}"
+            )
     try:
         run.learner.load_state(tensors, numbers["learner"])
     except RuntimeError as why:
@@ -279,7 +284,8 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
             results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
     log_results(run, results, prefix="test_")
     rows = ((run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results)
-    append_rows(folder / EVAL_EPISODES, EVAL_HEADER, rows)
+    with writing(folder / EVAL_EPISODES):
+        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, rows)
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
 

@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.files import flush
 
 TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
+_OTHER = "take another one, or remove it to resume from the one before"
 CHECKPOINTS = "checkpoints"  # where a run's folder has them
 
 
@@ -20,19 +22,38 @@ def save_checkpoint(
     folder: Path, t_env: int, tensors: dict[str, Tensor], numbers: dict[str, Any], texts: dict[str, str]
 ) -> Path:
     """Write a checkpoint below `folder` and return where; it appears whole or not at all. `texts` are further files."""
-    target = folder / f"t_{t_env}"
-    partial = folder / f".t_{t_env}.partial"
-    if partial.exists():
-        shutil.rmtree(partial)
+    target, partial = folder / f"t_{t_env}", folder / f".t_{t_env}.partial"
+    for unfinished in folder.glob(".t_*"):  # of a run that was killed here
+        shutil.rmtree(unfinished)
     partial.mkdir(parents=True)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
-    (partial / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
-    for name, text in texts.items():
-        (partial / name).write_text(text)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
+        (partial / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+        for name, text in texts.items():
+            (partial / name).write_text(text)
+        for path in (*partial.iterdir(), partial):
+            flush(path)
+    except BaseException:
+        shutil.rmtree(partial)  # a full disk needs the room
+        raise
     if target.exists():
-        shutil.rmtree(target)
+        _remove(target)
     os.replace(partial, target)
+    flush(folder)
     return target
+
+
+def forget_checkpoints(folder: Path, keep: int) -> None:
+    """Remove all but the last `keep` checkpoints in a folder of checkpoints."""
+    for path in _checkpoints(folder)[:-keep]:
+        _remove(path)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, which first loses its name: one that is half removed must not pass for one."""
+    nameless = checkpoint.with_name(f".{checkpoint.name}.removed")
+    os.replace(checkpoint, nameless)
+    shutil.rmtree(nameless)
 
 
 def find_checkpoint(path: str) -> Path:
@@ -47,9 +68,17 @@ def find_checkpoint(path: str) -> Path:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint in a folder of checkpoints or of a run, or None."""
-    found = [*folder.glob("t_*"), *folder.glob(f"{CHECKPOINTS}/t_*")]
-    found = [f for f in found if f.name[2:].isdigit() and (f / NUMBERS).is_file()]
-    return max(found, key=lambda f: int(f.name[2:]), default=None)
+    return max([*_checkpoints(folder), *_checkpoints(folder / CHECKPOINTS)], key=_steps, default=None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder of checkpoints, the last one last."""
+    found = [f for f in folder.glob("t_*") if f.name[2:].isdecimal() and (f / NUMBERS).is_file()]
+    return sorted(found, key=_steps)
+
+
+def _steps(checkpoint: Path) -> int:
+    return int(checkpoint.name[2:])
 
 
 def run_folder_of(checkpoint: Path) -> Path:
@@ -63,7 +92,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, numbers = load_file(path / TENSORS), json.loads((path / NUMBERS).read_text())
     except (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as why:
         reason = str(why).splitlines()[0]
-        raise UserError(f"the checkpoint {path} cannot be read ({reason}); take another one") from why
+        raise UserError(f"the checkpoint {path} cannot be read ({reason}); {_OTHER}") from why
     if not isinstance(numbers, dict):
-        raise UserError(f"the checkpoint {path} cannot be read ({NUMBERS} holds no names); take another one")
+        raise UserError(f"the checkpoint {path} cannot be read ({NUMBERS} holds no names); {_OTHER}")
     return tensors, numbers

@@ -6,14 +6,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from utils.errors import UserError
+from safetensors import SafetensorError
+
+from utils.errors import RunFailedError, UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place; who looks sees the old file or the new one."""
     partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    os.replace(partial, path)
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # a full disk needs the room
+        raise
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that it is there after a power cut too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Answer for what cannot be written, for lack of room or of rights, with one line; a `RunFailedError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as why:
+        raise unwritable(path, why) from why
+
+
+def unwritable(path: Path, why: Exception) -> RunFailedError:
+    """Return the error that ends a run which cannot write to `path`."""
+    reason = getattr(why, "strerror", None) or str(why)
+    return RunFailedError(
+        f"cannot write {path}: {reason}; what was saved before is whole: see to room and rights there, then go on with "
+        "resume=<the run's folder>"
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ count the episodes that a run has ever put into replay.
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch as th
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import write_whole
+from utils.files import flush, write_whole
 
 _NAME = re.compile(r"e_(\d+)_(\d+)\.safetensors")
 
@@ -26,7 +27,12 @@ def add_episodes(folder: Path, first: int, episodes: Sequence[Tensor]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lengths = th.tensor([len(episode) for episode in episodes])
     tensors = {"rows": th.cat([episode.cpu() for episode in episodes]), "lengths": lengths}
-    write_whole(folder / f"e_{first}_{first + len(episodes)}.safetensors", lambda path: save_file(tensors, path))
+    write_whole(folder / f"e_{first}_{first + len(episodes)}.safetensors", partial(_save, tensors))
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file(tensors, path)
+    flush(path)
 
 
 def forget_episodes(folder: Path, below: int) -> None:

@@ -58,12 +58,12 @@ def archived_settings(folder: Path, changes: Mapping[str, str], config_dir: Path
     return resolve(config["name"], config["env_config"], _texts(config) | dict(changes), config_dir)
 
 
-def read_json(path: Path) -> Any:
-    """Return what a file of the archive holds; raise `UserError` where it cannot be read."""
+def read_json(path: Path, advice: str = "leave checkpoints in their archive") -> Any:
+    """Return what a file of the archive holds; raise `UserError`, with advice, where it cannot be read."""
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as why:
-        raise UserError(f"{path} cannot be read ({why}); leave checkpoints in their archive") from why
+    except (OSError, ValueError, RecursionError) as why:  # no UTF-8, no JSON, a number of thousands of digits
+        raise UserError(f"{path} cannot be read ({why}); {advice}") from why
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from utils.errors import RunFailedError
+
 
 class Stopped(KeyboardInterrupt):
     """The run ended because it was asked to; `signum` says by which signal."""
@@ -16,10 +18,11 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM, so that the run can end at a place of its choice."""
+    """Remembers the first SIGINT or SIGTERM, or a failure, so that the run can end at a place of its choice."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.failure: RunFailedError | None = None  # what the run must end with; another thread may say so
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         """Take note of a signal; the second one stops at once."""
@@ -29,7 +32,9 @@ class StopRequest:
         print("stopping after this round; once more stops at once, without saving", file=sys.stderr)
 
     def check(self) -> None:
-        """Raise `Stopped` if a stop was asked for."""
+        """Raise the failure that the run must end with, or `Stopped` if a stop was asked for."""
+        if self.failure is not None:
+            raise self.failure
         if self.signum is not None:
             raise Stopped(self.signum)
 
