@@ -19,7 +19,7 @@ from utils.commit import commit_of
 from utils.errors import RunFailedError, UserError
 from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
-from utils.run_folder import read_json
+from utils.run_folder import read_info
 from utils.stopping import StopRequest, listening
 
 SOURCE = Path(__file__).parent
@@ -35,33 +35,36 @@ class ArchiveObserver(FileStorageObserver):
     """
 
     def __init__(self, root: Path, folder: Path | None) -> None:
-        super().__init__(str(root))
-        self.folder, self.began = folder, False
+        super().__init__(str(root), copy_sources=False)  # of which there would be this file alone; the commit says all
+        self.folder = folder
         self.failure: RunFailedError | None = None
         self.stop: StopRequest | None = None
 
-    def started_event(self, *args: Any, **kwargs: Any) -> str | None:
-        """Make or take up the folder; raise `UserError`, and leave nothing new, where it cannot be written."""
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Make or take up the folder and write the settings; `UserError`, and nothing new, where that cannot be."""
+        new = self.folder is None
         try:
-            run_id = super().started_event(*args, **kwargs)
+            if new:
+                super()._make_run_dir(None)
+                self.folder = Path(self.dir)
+            self.dir = str(self.folder)
+            self._save(settings, self.folder / "config.json")
         except OSError as why:
-            if self.folder is None and self.dir is not None:
-                shutil.rmtree(self.dir)
-            raise UserError(f"{self.dir or self.basedir}: cannot write there ({why.strerror})") from why
-        self.began = True
-        return run_id
+            if new and self.folder is not None:
+                shutil.rmtree(self.folder)
+            raise UserError(f"{self.folder or self.basedir}: cannot write there ({why.strerror})") from why
 
     def _make_run_dir(self, _id: str | None) -> None:
-        if self.folder is None:
-            super()._make_run_dir(_id)
-        else:
-            self.dir = str(self.folder)
+        self.dir = str(self.folder)
+
+    def _save(self, obj: object, path: Path) -> None:
+        write_whole(path, lambda partial: FileStorageObserver.save_json(self, obj, partial.name))
 
     def save_json(self, obj: object, filename: str) -> None:
         """Write one of the archive's JSON files."""
         path = Path(self.dir) / filename
         with self._told(path):
-            write_whole(path, lambda partial: FileStorageObserver.save_json(self, obj, partial.name))
+            self._save(obj, path)
 
     def save_cout(self) -> None:
         """Append what was printed."""
@@ -73,8 +76,6 @@ class ArchiveObserver(FileStorageObserver):
         try:
             yield
         except OSError as why:
-            if not self.began:
-                raise
             self.failure = unwritable(path, why)
             if self.stop is not None:
                 self.stop.failure = self.failure
@@ -86,18 +87,18 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     Errors and stops leave through it, so `run.json` says how the run ended.
     """
     args = run.args
-    said_of_code = _said_of_code(run, resumed)
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
     experiment.captured_out_filter = apply_backspaces_and_linefeeds
     experiment.add_config(dict(settings))
     observer = ArchiveObserver(_new_root(run) if resumed is None else resumed.parent, resumed)
+    observer.begin(settings)
     experiment.observers.append(observer)
 
     @experiment.main
     def _main(_run: Any) -> float:
         folder = Path(observer.dir)
-        _run.info |= said_of_code
+        _run.info |= _said_of_code(run, resumed)
         run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
         writer = _tensorboard(folder) if args.use_tensorboard else None
         if writer is not None:
@@ -141,10 +142,7 @@ def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     commit = commit_of(SOURCE)
     if resumed is None:
         return {"commit": commit}
-    said = resumed / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start
-    earlier = read_json(said, "remove it to go on without it") if said.exists() else {}
-    if not isinstance(earlier, dict) or not isinstance(earlier.get("resumed", []), list):
-        raise UserError(f"{said} is not what this version writes; remove it to go on without it")
+    earlier = read_info(resumed)
     start = {"t_env": run.t_env, "commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     return {"commit": commit} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 

@@ -6,6 +6,7 @@ The archive is data: its settings pass the same checks as a command line, and re
 from collections.abc import Mapping
 from pathlib import Path
 
+from envs import check_archived
 from run import Run, build
 from utils.checkpoint import find_checkpoint, run_folder_of
 from utils.run_folder import archived_settings
@@ -26,4 +27,6 @@ def reopen(path: str, config_dir: Path, changes: Mapping[str, str]) -> Run:
     """
     checkpoint = find_checkpoint(path)
     changes = {"checkpoint_path": str(checkpoint), "evaluate": "true"} | changes
-    return build(archived_settings(run_folder_of(checkpoint), changes, config_dir))
+    settings = archived_settings(run_folder_of(checkpoint), changes, config_dir)
+    check_archived(settings["env"], settings["env_args"])
+    return build(settings)

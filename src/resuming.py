@@ -13,13 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from envs import check_archived
 from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
 from utils.checkpoint import CHECKPOINTS, forget_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
 from utils.files import write_whole, writing
-from utils.random_state import random_numbers, random_tensors
+from utils.random_state import random_numbers, random_tensors, restore_random
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
+from utils.run_folder import read_info
 
 REPLAY = "replay"
 METRICS = "metrics.json"  # sacred's
@@ -75,15 +77,35 @@ def restore(run: Run, folder: Path, checkpoint: Path) -> int:
         for name, every in run.due.items():
             every.last = state["due"][name]
         run.generators = ({name: tensors[name] for name in tensors if name.startswith("rng.")}, state["random"])
+        restore_random(*run.generators)  # a trial: training does it again
         length = state["eval_episodes_bytes"]
-    except (OSError, KeyError, TypeError, ValueError) as why:
+        _refuse_other_forms(run, folder, figures, length)
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as why:
+        reason = str(why).partition("\n")[0]
         raise UserError(
-            f"the checkpoint {checkpoint} lacks what a run needs to go on ({why}); start a new one from its weights: "
-            "with checkpoint_path=..."
+            f"the checkpoint {checkpoint} lacks what a run needs to go on ({reason}); start a new one from its "
+            "weights: with checkpoint_path=..."
         ) from why
     run.logger.history = figures
     run.replay_saved, run.replay_needed = inserted, run.buffer.oldest
     return length
+
+
+def _refuse_other_forms(run: Run, folder: Path, figures: Any, eval_bytes: Any) -> None:
+    """Raise ValueError for what reads well and is not what `save` writes."""
+    numbers = [eval_bytes, *(every.last for every in run.due.values())]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("counters must be whole numbers")
+    episodes = folder / EVAL_EPISODES
+    if eval_bytes > (episodes.stat().st_size if episodes.exists() else 0):
+        raise ValueError(f"{EVAL_EPISODES} is shorter than it was")
+    for series in figures.values():
+        columns = [series[name] for name in ("values", "steps", "timestamps")]
+        if len({len(column) for column in columns}) > 1 or not all(type(t) is int for t in columns[1]):
+            raise ValueError(f"{FIGURES} holds no figures")
+    numbers = [number for r in run.recent for number in (r.length, r.episode_return, *r.info.values())]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("recent episodes must hold numbers")
 
 
 def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
@@ -91,6 +113,8 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
 
     Raises `UserError` where it cannot be read, or has nothing left to do.
     """
+    check_archived(settings["env"], settings["env_args"])
+    read_info(folder)
     run = build(settings | {"checkpoint_path": None})  # where its own weights began is in its checkpoints
     try:
         checkpoint, eval_bytes = last_checkpoint(folder), 0
@@ -102,7 +126,8 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
             raise UserError(
                 f"{folder} has trained its {run.args.t_max} steps; to train on: resume={folder} with t_max=..."
             )
-        _cut_back(run, folder, eval_bytes)
+        with writing(folder):
+            _cut_back(run, folder, eval_bytes)
     except BaseException:
         run.close()
         raise

@@ -161,8 +161,7 @@ def _device(setting: str) -> str:
 
 def load_learner(run: Run, path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     """Take up weights, targets, optimiser and counters of the checkpoint at `path`; `UserError` if they do not fit."""
-    expected = run_numbers(run)
-    if numbers.keys() != expected.keys() or not isinstance(numbers["learner"], dict):
+    if not _same_form(numbers, run_numbers(run)):
         raise UserError(f"the checkpoint {path} does not hold what this version saves; take another one")
     for what, ours in (("algorithm", run.args.name), ("task", run.task)):
         if numbers[what] != ours:
@@ -180,6 +179,14 @@ def load_learner(run: Run, path: Path, tensors: dict[str, Tensor], numbers: dict
         every.last = run.t_env
     if run.args.evaluate:
         run.eval_seed = numbers["seed"]  # so that the evaluation made at this checkpoint can be repeated
+
+
+def _same_form(numbers: Any, expected: Any) -> bool:
+    """Say whether two things read from JSON have the same keys and kinds of values."""
+    if not isinstance(expected, dict):
+        return type(numbers) is type(expected)
+    same_keys = isinstance(numbers, dict) and numbers.keys() == expected.keys()
+    return same_keys and all(_same_form(numbers[key], value) for key, value in expected.items())
 
 
 def run_numbers(run: Run) -> dict[str, Any]:

@@ -8,13 +8,16 @@ import pytest
 import torch as th
 from fixtures_mmsa import make_batch, make_learner
 from safetensors import safe_open
-from tiny_runs import TINY, read, words
+from tiny_runs import TINY, read, settings_of, words
 
 import main
 from envs.matrix_game import MatrixGameEnv
 from learners import base_learner
 from learners.not_finite import NotFiniteError
+from resuming import save
+from run import build, play_round
 from utils.checkpoint import find_checkpoint, load_checkpoint
+from utils.config import resolve
 
 
 def in_the_reward(learner, batch):
@@ -101,6 +104,9 @@ def test_an_update_that_waits_for_nothing_takes_no_step_either_and_is_named_late
             noticing()
         assert (caught.value.update, caught.value.batch) == (2, spoilt)
         assert caught.value.names[0] == "batch.reward"
+    graph.take_step(good)
+    assert graph.not_taken == 5
+    assert all(th.equal(tensor, tensors[name]) for name, tensor in graph.state_tensors().items())
 
 
 def test_finite_numbers_pass_and_weights_that_are_not_are_never_saved():
@@ -111,6 +117,17 @@ def test_finite_numbers_pass_and_weights_that_are_not_are_never_saved():
     with pytest.raises(NotFiniteError, match=r"optimiser\.0\.exp_avg_sq") as caught:
         learner.check_finite()
     assert caught.value.batch is None
+
+
+def test_a_checkpoint_is_not_written_from_them(tmp_path):
+    run = build(resolve("qmix", "matrix_game", settings_of("matrix_game"), main.CONFIG_DIR))
+    save(run, tmp_path)
+    in_a_parameter(run.learner, None)
+    play_round(run)
+    with pytest.raises(NotFiniteError, match=r"trained\.agent\."):
+        save(run, tmp_path)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    run.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from runners.base_runner import Limits
 from runners.parallel_runner import ParallelRunner
 from runners.vector_runner import VectorRunner
 from utils.errors import RunFailedError, UserError
+from utils.exits import exit_code
 from utils.timing import PhaseClock
 
 TESTS = Path(__file__).parent
@@ -71,6 +72,13 @@ def test_an_error_in_a_worker_arrives_with_its_traceback_and_no_process_stays(ca
     assert len(workers()) == 2
     runner.close()
     assert not workers()
+
+
+def test_the_program_says_the_traceback_and_then_one_line(three, capsys):
+    three.limits = replace(LIMITS, max_env_restarts=0)
+    assert exit_code(lambda: play(three, available=False), "") == 1
+    *traceback, line = capsys.readouterr().err.splitlines()
+    assert traceback[0].startswith("Traceback") and line.startswith("error: environment worker 0 failed: ValueError")
 
 
 def test_an_error_while_a_worker_is_built_leaves_no_process():

@@ -8,7 +8,7 @@ import torch as th
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from components.episode_batch import EpisodeBatch, Scheme
+from components.episode_batch import EpisodeBatch, Scheme, lay_out
 
 
 class ReplayBuffer:
@@ -63,8 +63,15 @@ class ReplayBuffer:
         return [self.episodes[k % self.buffer_size] for k in range(number, self.inserted)]
 
     def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
-        """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state."""
+        """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state.
+
+        Raises ValueError for episodes of another task.
+        """
         assert len(episodes) == min(inserted, self.buffer_size), (len(episodes), inserted)
+        _, record = lay_out(self.scheme, self.groups)
+        for episode in episodes:
+            if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:
+                raise ValueError("replay holds episodes of another form")
         first = inserted - len(episodes)
         places = {k % self.buffer_size: episode for k, episode in enumerate(episodes, start=first)}
         self.episodes = [places[place].to(self.device) for place in range(len(episodes))]

@@ -10,7 +10,7 @@ from envs.multiagentenv import EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
 __all__ = [
-    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "env_path", "make_batch_from_path", "make_env",
+    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "env_path", "make_batch_from_path", "make_env",
     "make_env_from_path", "task_name",
 ]  # fmt: skip
 
@@ -57,6 +57,13 @@ def task_name(name: str, env_args: Mapping[str, Any]) -> str:
     path = env_path(name)
     with _installed(path):
         return _env_class(path).task_name(env_args)
+
+
+def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
+    """Raise `UserError` where an archive's settings are not safe to make an environment of."""
+    path = env_path(name)
+    with _installed(path):
+        _env_class(path).check_archived(env_args)
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

@@ -27,6 +27,9 @@ from utils.errors import UserError, nearest
 FORM = "[package:]Id, pz-family-name-vN or package.module, as rware:rware-tiny-2ag-v2 or pz-mpe-simple-spread-v3"
 _OWN_LIMITS = ("max_cycles", "max_episode_steps", "max_steps")  # what environments call time limits of their own
 
+# Packages of environments that an archive's key may have imported. Add your own: what you archive, you can then resume.
+SUITES = ("gymnasium", "lbforaging", "matrixgames", "minigrid", "mpe2", "pettingzoo", "rware", "smaclite", "vmas")
+
 Views = list[np.ndarray | None]  # what each agent sees, flattened; None for an agent that is gone
 
 
@@ -153,6 +156,17 @@ class GymmaEnv(MultiAgentEnv):
         """Return Gymnasium's Id or PettingZoo's module, with dashes for what folder names lack."""
         found = parse_key(env_args["key"])
         return re.sub(r"[^A-Za-z0-9_]+", "-", found.task or found.module or "")
+
+    @classmethod
+    def check_archived(cls, env_args: Mapping[str, Any]) -> None:
+        """Raise `UserError` for a key whose package is none of `SUITES`: importing it runs its code."""
+        key = env_args["key"]
+        package = (parse_key(key).module or "gymnasium").partition(".")[0]
+        if package not in SUITES:
+            raise UserError(
+                f"the archive's env_args.key={key} would import the package {package}, and so run its code: if you trust "
+                f"it, add it to SUITES in {__file__}"
+            )
 
     def reset(self, seed: int) -> None:
         """Make the environment anew and begin an episode drawn from `seed`."""

@@ -83,6 +83,10 @@ class MultiAgentEnv(ABC):
         """Return the task's label, safe as a folder name, without starting anything; `UserError` for a bad task."""
 
     @classmethod
+    def check_archived(cls, env_args: Mapping[str, Any]) -> None:
+        """Raise `UserError` where settings that come from an archive would have code run that nobody here named."""
+
+    @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":
         """Return n of these environments to be stepped together: here in turn; suites with batches of their own differ.
 

@@ -229,7 +229,10 @@ class BaseLearner(ABC):
                 module.load_state_dict(_below(f"{kind}.{name}.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _below("optimiser.", tensors).items():
-            index, name = key.split(".")
+            index, _, name = key.partition(".")
+            known = index.isdecimal() and int(index) < len(self.parameters)
+            if not known or value.shape not in ((), self.parameters[int(index)].shape):
+                raise RuntimeError(f"optimiser.{key} belongs to no parameter")
             state.setdefault(int(index), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -90,7 +90,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors (on the CPU) and numbers of a checkpoint; raise `UserError` when it cannot be read."""
     try:
         tensors, numbers = load_file(path / TENSORS), json.loads((path / NUMBERS).read_text())
-    except (OSError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as why:
+    except (OSError, SafetensorError, ValueError, RecursionError) as why:  # no UTF-8, no JSON
         reason = str(why).splitlines()[0]
         raise UserError(f"the checkpoint {path} cannot be read ({reason}); {_OTHER}") from why
     if not isinstance(numbers, dict):

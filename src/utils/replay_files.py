@@ -58,7 +58,7 @@ def read_episodes(folder: Path, first: int, end: int) -> list[Tensor]:
         try:
             tensors = load_file(path)
             parts = tensors["rows"].split(tensors["lengths"].tolist())
-        except (OSError, SafetensorError, KeyError, RuntimeError) as why:
+        except (OSError, SafetensorError, KeyError, RuntimeError, TypeError) as why:
             raise _unreadable(folder, f"{path.name}: {str(why).splitlines()[0]}") from why
         if len(parts) != stop - start:
             raise _unreadable(folder, f"{path.name} holds {len(parts)} episodes")

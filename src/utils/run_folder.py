@@ -66,6 +66,16 @@ def read_json(path: Path, advice: str = "leave checkpoints in their archive") ->
         raise UserError(f"{path} cannot be read ({why}); {advice}") from why
 
 
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return what `info.json` says, nothing where it is not there yet; raise `UserError` for another form."""
+    path = folder / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start
+    advice = "remove it to go on without it"
+    info = read_json(path, advice) if path.exists() else {}
+    if not isinstance(info, dict) or not isinstance(info.get("resumed", []), list):
+        raise UserError(f"{path} is not what this version writes; {advice}")
+    return info
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or not all(isinstance(config.get(k), str) for k in ("name", "env_config")):
