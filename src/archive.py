@@ -19,9 +19,11 @@ from utils.commit import commit_of
 from utils.errors import RunFailedError, UserError
 from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
+from utils.memory import ran_out
 from utils.run_folder import read_info
 from utils.stopping import StopRequest, listening
 
+LESS = "a smaller batch_size, batch_size_run or network takes less, and buffer_device=cpu less of a GPU"
 SOURCE = Path(__file__).parent
 SETTINGS.CAPTURE_MODE = "sys"  # prints of this process; file descriptors would also catch the workers'
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
@@ -114,6 +116,10 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
                     train(run, folder, console, save, stop)
         except NotFiniteError as bad:
             raise failed_update(run, folder, bad) from bad
+        except (MemoryError, RuntimeError) as why:
+            if not ran_out(why):
+                raise
+            raise RunFailedError(f"there was not enough memory: {str(why).partition('. ')[0]}; {LESS}") from why
         finally:
             console.close()
             if writer is not None:

@@ -65,7 +65,7 @@ def holds(argv):
 
 def value_of(setting):
     """Text for a setting: mostly what it allows."""
-    wild = st.sampled_from(["", "null", "nan", "-1", "0", "1e400", "9" * 30, "0x10", "½", "True", "a b", "../x", "\x00"])
+    wild = st.sampled_from(["", "null", "nan", "-1", "0", "1e400", "9" * 30, "0x1", "½", "True", "a b", "../x", "\x00"])
     if setting.kind == "bool":
         fine = st.sampled_from(["True", "false"])
     elif setting.kind == "choice":
@@ -113,7 +113,7 @@ def test_settings_give_a_run_or_one_line(argv):
 @given(
     argv=st.lists(
         st.one_of(
-            st.sampled_from(["--config=qmix", "--env-config=matrix_game", "with", "resume=latest", "resume=", "t_max=1"]),
+            st.sampled_from(["--config=qmix", "--env-config=lbf", "with", "resume=latest", "resume=", "t_max=1"]),
             st.text(st.characters(codec="utf-8") | st.sampled_from(string.punctuation), max_size=8),
         ),
         max_size=6,
@@ -124,7 +124,7 @@ def test_words_give_a_run_or_one_line(argv):
 
 
 parts = st.one_of(
-    st.sampled_from(["Foraging", "-2s", "-", "8x8", "5x5", "3x3", "2p", "1p", "1f", "-coop", "-v2", "-v3", "lbforaging:"]),
+    st.sampled_from(["Foraging", "-2s", "-", "8x8", "3x3", "2p", "1p", "1f", "-coop", "-v2", "-v3", "lbforaging:"]),
     st.integers(-2, 200).map(str),
     st.text("xpfv-sco0123456789:./\u0664", max_size=4),
 )
@@ -143,7 +143,7 @@ def test_an_lbf_key_gives_a_run_or_one_line(key):
 
 FILES = ["default.yaml", "algs/qmix.yaml", "algs/mmsa.yaml", "envs/matrix_game.yaml"]
 tokens = st.sampled_from(
-    ["!!python/object/apply:os.getcwd []", "&a", "*a", "[1]", "{a: b}", "|", "- x", ": ", "\t", "null", "é", "%", "---", "#"]
+    ["!!python/object/apply:os.getcwd []", "&a", "*a", "[1]", "{a: b}", "|", "- x", ": ", "\t", "null", "é", "---", "#"]
 )
 edits = st.tuples(
     st.sampled_from(FILES), st.integers(0, 80), st.integers(0, 60), st.integers(0, 12), tokens | st.text(max_size=5)

@@ -60,10 +60,16 @@ def task_name(name: str, env_args: Mapping[str, Any]) -> str:
 
 
 def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
-    """Raise `UserError` where an archive's settings are not safe to make an environment of."""
+    """Raise `UserError` where an archive's settings would have a package imported, and so run, that nobody named."""
     path = env_path(name)
     with _installed(path):
-        _env_class(path).check_archived(env_args)
+        env_class = _env_class(path)
+    package = env_class.unknown_package(env_args)
+    if package is not None:
+        raise UserError(
+            f"the archive's env_args would import the package {package}, and so run its code: if you trust it, add it "
+            f"to SUITES in src/{env_class.__module__.replace('.', '/')}.py"
+        )
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

@@ -158,15 +158,10 @@ class GymmaEnv(MultiAgentEnv):
         return re.sub(r"[^A-Za-z0-9_]+", "-", found.task or found.module or "")
 
     @classmethod
-    def check_archived(cls, env_args: Mapping[str, Any]) -> None:
-        """Raise `UserError` for a key whose package is none of `SUITES`: importing it runs its code."""
-        key = env_args["key"]
-        package = (parse_key(key).module or "gymnasium").partition(".")[0]
-        if package not in SUITES:
-            raise UserError(
-                f"the archive's env_args.key={key} would import the package {package}, and so run its code: if you trust "
-                f"it, add it to SUITES in {__file__}"
-            )
+    def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
+        """Return the package of the key if it is none of `SUITES`."""
+        package = (parse_key(env_args["key"]).module or "gymnasium").partition(".")[0]
+        return None if package in SUITES else package
 
     def reset(self, seed: int) -> None:
         """Make the environment anew and begin an episode drawn from `seed`."""

@@ -83,8 +83,9 @@ class MultiAgentEnv(ABC):
         """Return the task's label, safe as a folder name, without starting anything; `UserError` for a bad task."""
 
     @classmethod
-    def check_archived(cls, env_args: Mapping[str, Any]) -> None:
-        """Raise `UserError` where settings that come from an archive would have code run that nobody here named."""
+    def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
+        """Return a package that the settings name, that would be imported, and that is not known for environments."""
+        return None
 
     @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":

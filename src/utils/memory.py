@@ -1,4 +1,4 @@
-"""How this process gets and keeps its memory."""
+"""How this process gets and keeps its memory, and how it knows that there is none left."""
 
 import ctypes
 import sys
@@ -32,3 +32,9 @@ def keep_freed_memory() -> None:
         first = -(-start // HUGE_PAGE) * HUGE_PAGE
         libc.madvise(first, RESERVE - (first - start) - HUGE_PAGE, MADV_HUGEPAGE)
         libc.free(start)
+
+
+def ran_out(why: Exception) -> bool:
+    """Say whether an error is about memory that there is not; Torch has no class for the CPU's."""
+    said = ("can't allocate memory", "out of memory", "overflow")
+    return isinstance(why, MemoryError) or any(words in str(why) for words in said)
