@@ -19,7 +19,7 @@ from utils.commit import commit_of
 from utils.errors import RunFailedError, UserError
 from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
-from utils.memory import ran_out
+from utils.memory import no_room
 from utils.run_folder import read_info
 from utils.stopping import StopRequest, listening
 
@@ -117,9 +117,9 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         except NotFiniteError as bad:
             raise failed_update(run, folder, bad) from bad
         except (MemoryError, RuntimeError) as why:
-            if not ran_out(why):
+            if no_room(why) is None:
                 raise
-            raise RunFailedError(f"there was not enough memory: {str(why).partition('. ')[0]}; {LESS}") from why
+            raise RunFailedError(f"there was not enough memory ({no_room(why)}); {LESS}") from why
         finally:
             console.close()
             if writer is not None:

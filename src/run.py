@@ -28,15 +28,12 @@ from utils.config import extended, to_args
 from utils.errors import UserError, nearest
 from utils.files import writing
 from utils.logging import Console, Logger, append_rows, describe_shares
-from utils.memory import ran_out
+from utils.memory import no_room
 from utils.random_state import restore_random
 from utils.seeding import Stream, episode_streams, seed_number
 from utils.stopping import StopRequest
 from utils.timing import PhaseClock
 
-# Whole numbers that take no memory.
-NO_SIZES = {"seed", "t_max", "epsilon_anneal_time", "test_interval", "log_interval", "learner_log_interval"}
-NO_SIZES |= {"save_model_interval", "target_update_interval", "buffer_size"}
 EVAL_EPISODES = "eval_episodes.csv"
 EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
 
@@ -112,12 +109,9 @@ def build(settings: Mapping[str, Any]) -> Run:
         except ValueError as why:
             raise UserError(f"these settings do not go together: {why}") from why
         except (MemoryError, RuntimeError) as why:
-            if not ran_out(why):
+            if no_room(why) is None:
                 raise
-            raise UserError(
-                "networks or episodes of these sizes do not fit into memory; the largest settings are "
-                + ", ".join(_largest(settings))
-            ) from why
+            raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
         buffer = ReplayBuffer(
             runner.scheme,
             runner.groups,
@@ -166,13 +160,6 @@ def _check(args: Any) -> None:
     if args.cuda_graph and _device(args.device) != "cuda":
         raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
     task_name(args.env, args.env_args)  # raises for a bad task
-
-
-def _largest(settings: Mapping[str, Any]) -> list[str]:
-    """Return the three largest of the settings that are sizes, as they would be given."""
-    sizes = {key: value for key, value in settings.items() if type(value) is int and key not in NO_SIZES}
-    sizes |= {f"env_args.{key}": value for key, value in settings["env_args"].items() if type(value) is int}
-    return [f"{key}={sizes[key]}" for key in sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]]
 
 
 def _device(setting: str) -> str:

@@ -1,6 +1,7 @@
 """How this process gets and keeps its memory, and how it knows that there is none left."""
 
 import ctypes
+import re
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
@@ -34,7 +35,13 @@ def keep_freed_memory() -> None:
         libc.free(start)
 
 
-def ran_out(why: Exception) -> bool:
-    """Say whether an error is about memory that there is not; Torch has no class for the CPU's."""
-    said = ("can't allocate memory", "out of memory", "overflow")
-    return isinstance(why, MemoryError) or any(words in str(why) for words in said)
+def no_room(why: Exception) -> str | None:
+    """Return in one line what an error says of memory that there is not, or None if it is about something else.
+
+    Torch has no class of errors for the CPU's memory.
+    """
+    line = " ".join(str(why).split())
+    if isinstance(why, MemoryError):
+        return line or "none left"
+    found = re.search("(can't allocate memory|out of memory|overflow).*", line)
+    return found[0][:150] if found else None
