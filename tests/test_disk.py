@@ -72,7 +72,7 @@ def test_a_disk_that_is_full_from_the_start_gets_no_archive(size, capsys):
     with no_file_larger_than(size):
         assert main.main(words("vdn", "matrix_game", TINY)) == 2
     assert "results/sacred/one_step/vdn/1: cannot write there (File too large)" in said(capsys)
-    assert not [path for path in Path().rglob("*") if path.is_file()]
+    assert not list(Path("results/sacred/one_step/vdn").iterdir())
 
 
 def test_a_results_folder_that_is_read_only_gets_no_archive(monkeypatch, capsys):
