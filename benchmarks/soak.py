@@ -95,6 +95,8 @@ def report(looks: Sequence[Look], warm_up: float) -> None:
             f"{seen.processes:10} {seen.steps:9}"
         )
     warm = [seen for seen in looks if seen.minutes >= warm_up]
+    if len(warm) < 3:
+        raise SystemExit(f"only {len(warm)} looks after the warm-up of {warm_up:g} minutes: give more --minutes")
     hours = np.array([seen.minutes / 60 for seen in warm])
     for name in ("trainer", "workers", "files", "threads", "processes"):
         values = [getattr(seen, name) for seen in warm]

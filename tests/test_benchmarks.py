@@ -41,6 +41,19 @@ def test_play_is_split_into_its_parts():
     assert sum(shares) == pytest.approx(200, abs=4)
 
 
+def test_a_checkpoint_is_priced_in_time_and_bytes():
+    said = output_of("checkpoint", "--config", "qmix", "--rounds", "4", "--every", "2")
+    priced = re.findall(r"^ +\d+ ms, checkpoint (\d+) kB, replay (\d+) kB$", said, re.M)
+    assert len(priced) == 2 and all(int(n) > 0 for parts in priced for n in parts)
+
+
+@pytest.mark.slow
+def test_a_soak_sees_the_run_and_its_workers():
+    said = output_of("soak", "--minutes", "1.5", "--every", "2", "--warm-up", "0", "--workers", "2")
+    assert re.search(r"^processes: mean 4\.0, growth [+-]0\.0 per hour$", said, re.M)  # and multiprocessing's own
+    assert said.endswith("exit code 143, processes left 0\n")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs requirements-smax.txt")
 def test_smax_is_measured_beside_itself():
