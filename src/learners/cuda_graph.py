@@ -4,50 +4,49 @@ An update is some thousand small kernels, and launching them one by one from Pyt
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch
-
-Update = Callable[[EpisodeBatch], dict[str, Tensor]]
+Update = Callable[[Any], dict[str, Tensor]]
 WARM_UP = 3  # updates taken one kernel at a time first: libraries choose their algorithms, Adam makes its moments
 
 
 class GraphedUpdate:
     """Calls an update for the first batches, records it on the next, and from then on replays the record.
 
-    Every batch must have the same shape, and lie on the GPU. The update must wait for nothing on the CPU and always use
-    the same memory for parameters, moments and targets. Its figures are overwritten by the next call.
+    Every batch must have the same shape, lie on the GPU, and offer `clone` and `copy_`. The update must wait for
+    nothing on the CPU and always use the same memory for parameters, moments and targets. Its figures are overwritten
+    by the next call.
     """
 
     def __init__(self, update: Update) -> None:
         self.update, self.calls = update, 0
         self.graph = th.cuda.CUDAGraph()
         self.stream = th.cuda.Stream()
-        self.batch: EpisodeBatch
+        self.batch: Any
         self.figures: dict[str, Tensor]
 
-    def __call__(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def __call__(self, batch: Any) -> dict[str, Tensor]:
         """Take one update."""
         self.calls += 1
         if self.calls <= WARM_UP:
             return self._on_side_stream(batch)
         if self.calls == WARM_UP + 1:
             self._record(batch)
-        self.batch.storage.copy_(batch.storage)
+        self.batch.copy_(batch)
         self.graph.replay()
         return self.figures
 
-    def _on_side_stream(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def _on_side_stream(self, batch: Any) -> dict[str, Tensor]:
         self.stream.wait_stream(th.cuda.current_stream())
         with th.cuda.stream(self.stream):
             figures = self.update(batch)
         th.cuda.current_stream().wait_stream(self.stream)
         return figures
 
-    def _record(self, batch: EpisodeBatch) -> None:
-        storage = batch.storage.clone()
-        self.batch = EpisodeBatch(batch.scheme, batch.groups, batch.batch_size, batch.max_seq_length, storage)
+    def _record(self, batch: Any) -> None:
+        self.batch = batch.clone()
         with th.cuda.graph(self.graph):
             self.figures = self.update(self.batch)
