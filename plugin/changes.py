@@ -32,6 +32,8 @@ def apply(changes: Sequence[Change], folder: Path) -> None:
     with _signals_wait():
         try:
             shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+            if not changes:
+                return
             staging.mkdir()
             for number, change in enumerate(changes):
                 _stage(change, staging / f"{number}.new", staging / f"{number}.old")
@@ -55,12 +57,13 @@ def _make(changes: Sequence[Change], staging: Path) -> None:
     done = []
     try:
         for number, change in enumerate(changes):
-            done.append((change.path, staging / f"{number}.old"))
+            path = change.path.resolve()  # a link stays one
+            done.append((path, staging / f"{number}.old"))
             if change.new is None:
-                change.path.unlink()
+                path.unlink()
             else:
-                change.path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(staging / f"{number}.new", change.path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging / f"{number}.new", path)
     except OSError:
         for path, old in reversed(done):
             if old.exists():

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "src")]
 
 from plugin.changes import Change, apply, remove_empty  # noqa: E402  after the path is set
-from plugin.hosts import LINES, Host, recognise  # noqa: E402
+from plugin.hosts import LINES, recognise  # noqa: E402
 from plugin.plans import PACKAGE, plan_install, plan_uninstall  # noqa: E402
 from utils.arguments import Parser  # noqa: E402
 from utils.exits import exit_code  # noqa: E402
@@ -30,18 +30,20 @@ def _work(argv: Sequence[str]) -> None:
     root: Path = args.path
     host = None if args.uninstall else recognise(root)
     changes = plan_uninstall(root) if host is None else plan_install(root, host)
+    if not args.dry_run:
+        apply(changes, root / "src")
     print(root if host is None else f"{host} in {root}")
     for change in changes:
         print(_described(change, root))
     if args.dry_run:
         print("dry run: nothing was written")
-        return
-    apply(changes, root / "src")
-    if host is None:
+    elif host is None:
         _tidy(root / PACKAGE, changes)
         print("MMSA is out of it again")
+    elif changes:
+        print(f"MMSA is in it. Try, in {root}:\n  {host.example}")
     else:
-        print(_done(root, host) if changes else "MMSA is in it already: nothing to do")
+        print("MMSA is in it already: nothing to do")
 
 
 def _parse(argv: Sequence[str]) -> Namespace:
@@ -56,10 +58,6 @@ def _described(change: Change, root: Path) -> str:
     path = change.path.relative_to(root).as_posix()
     line = f": {LINES[path].text.decode()}" if path in LINES else ""
     return f"  {change.kind:8}{path}{line}"
-
-
-def _done(root: Path, host: Host) -> str:
-    return f"MMSA is in it. Try, in {root}:\n  {host.example}"
 
 
 def _tidy(package: Path, changes: Sequence[Change]) -> None:

@@ -1,0 +1,3 @@
+REGISTRY = {}
+REGISTRY["rnn"] = object
+REGISTRY["rnn_ns"] = object

@@ -1,0 +1,4 @@
+REGISTRY = {}
+
+REGISTRY["rnn"] = object
+REGISTRY["n_rnn"] = object
