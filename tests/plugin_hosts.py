@@ -1,4 +1,4 @@
-"""Hosts to install the plugin in: miniatures of PyMARL2 and EPyMARL, and the real ones where there is a checkout."""
+"""Hosts to install the plugin in: miniatures of PyMARL2 and EPyMARL; and the same training, here and in a host."""
 
 import os
 import shutil
@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch as th
+from fixtures_mmsa import SMALL_MMSA, make_batch, make_learner
 
 HOSTS = Path(__file__).parent / "hosts"
 REPOSITORY = HOSTS.parents[1]
 REGISTRIES = [f"src/{room}/__init__.py" for room in ("modules/agents", "controllers", "learners")]
-MINUTES = 60.0
+MINUTE = 60.0  # in seconds
+QUANTITIES = ("state", "obs", "avail_actions", "actions", "reward", "terminated", "filled")
+UPDATES = 6
 
 
 def miniature(name, folder):
@@ -21,24 +25,45 @@ def miniature(name, folder):
     return folder
 
 
-def python(root, *words, timeout=2 * MINUTES, **environment):
-    """Run Python in a host and return what it printed; fail with that if it fails."""
-    told = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+def python(root, *words):
+    """Run Python in a host and return all that it said, errors last; fail with it if it fails."""
     command = [sys.executable, *map(str, words)]
-    run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout, env=told)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10 * MINUTE, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout + run.stderr if "src/main.py" in words and (root / "LICENSE").exists() else run.stdout
+    return run.stdout + run.stderr
 
 
-def bash_lines(page, below):
-    """Return the indented lines of a page of the docs that follow a heading."""
-    lines = (REPOSITORY / "docs" / page).read_text().split(f"\n## {below}\n")[1].split("\n## ")[0].splitlines()
-    return [line.strip() for line in lines if line.startswith("    ")]
+def train_here(settings, seed=4):
+    """Train on settings of MMSA; return the case, to be repeated in a host, and the figures and tensors in the end."""
+    logged = {"target_update_interval": 4, "learner_log_interval": 1}
+    learner, batch = make_learner("mmsa", **logged, **settings), make_batch(seed=seed)
+    case = {
+        "episodes": {name: batch[name].clone() for name in QUANTITIES},
+        "tensors": {name: tensor.clone() for name, tensor in learner.state_tensors().items()},
+        "numbers": learner.state_numbers(),
+        "settings": {"use_cuda": False, **SMALL_MMSA, **logged, **settings},
+        "seed": seed,
+        "updates": UPDATES,
+    }
+    th.manual_seed(seed)
+    for update in range(UPDATES):
+        learner.train(batch, t_env=update, episode_num=update)
+    figures = {name: series["values"] for name, series in learner.logger.history.items()}
+    return case, figures, learner.state_tensors()
 
 
-def checkout(variable, folder):
-    """Copy the checkout that an environment variable points to, or skip the test."""
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names no checkout")
-    shutil.copytree(os.environ[variable], folder, ignore=shutil.ignore_patterns(".git", "results", "__pycache__"))
-    return folder
+def train_there(root, folder, cases):
+    """Train on the cases in a host, and return what came of each."""
+    th.save(cases, folder / "cases.pt")
+    python(root / "src", Path(__file__).with_name("host_losses.py"), folder / "cases.pt", folder / "out.pt")
+    return th.load(folder / "out.pt", weights_only=True)
+
+
+def assert_the_same(found, figures, tensors):
+    """Check figures and weights to 1e-6; ranks to 1e-3, since eigenvalues near zero magnify a last digit."""
+    assert found["stats"].keys() == figures.keys() and len(figures["loss_td"]) == UPDATES
+    for name, values in figures.items():
+        tolerance = 1e-3 if name.startswith("rank_") else 1e-6
+        assert found["stats"][name] == pytest.approx(values, rel=tolerance, abs=tolerance), name
+    th.testing.assert_close(found["tensors"], tensors, rtol=0, atol=1e-6)

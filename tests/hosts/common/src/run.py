@@ -63,6 +63,6 @@ def play(batch, mac, t_env, n_rewards, rng):
         assert th.as_tensor(avail).gather(-1, actions.unsqueeze(-1)).all(), "an action that is not available"
         batch.update({"actions": actions}, bs=going, ts=t)
         rewards = rng.normal(size=(len(going), n_rewards))
-        ended = [lengths[b] == t + 1 and (t + 1 < LIMIT or b % 2 == 0) for b in going]
+        ended = np.array([lengths[b] == t + 1 and (t + 1 < LIMIT or b % 2 == 0) for b in going])
         batch.update({"reward": rewards, "terminated": ended}, bs=going, ts=t)
     return int(lengths.sum())

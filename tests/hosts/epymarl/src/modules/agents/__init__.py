@@ -1,3 +1,6 @@
+from .rnn_agent import RNNAgent
+
 REGISTRY = {}
-REGISTRY["rnn"] = object
-REGISTRY["rnn_ns"] = object
+
+REGISTRY["rnn"] = RNNAgent
+REGISTRY["rnn_ns"] = RNNAgent

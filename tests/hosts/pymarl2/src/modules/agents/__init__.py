@@ -1,4 +1,6 @@
+from .rnn_agent import RNNAgent
+
 REGISTRY = {}
 
-REGISTRY["rnn"] = object
-REGISTRY["n_rnn"] = object
+REGISTRY["rnn"] = RNNAgent
+REGISTRY["n_rnn"] = RNNAgent
