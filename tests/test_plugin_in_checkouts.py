@@ -1,6 +1,6 @@
-"""MMSA in the real PyMARL2 and EPyMARL: `PYMARL2_DIR=~/pymarl2 EPYMARL_DIR=~/epymarl pytest tests/test_plugin_in_checkouts.py`.
+"""MMSA in the real PyMARL2 and EPyMARL, where `PYMARL2_DIR` and `EPYMARL_DIR` name checkouts; on copies of them.
 
-Each works on a copy. EPyMARL needs `smaclite` to start.
+EPyMARL needs `smaclite` to start.
 """
 
 import math
