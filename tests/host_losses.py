@@ -1,4 +1,4 @@
-"""Run in a host's `src`, in a process of its own: train its MMSA learner on given episodes from given weights.
+"""Run in a host's `src`, in a process of its own: play and train MMSA there on given episodes from given weights.
 
 `python host_losses.py CASES OUT`: files of `torch.save` with a list of cases, and with what came of each.
 """
@@ -51,6 +51,17 @@ def filled_batch(episodes, scheme, groups):
     return batch
 
 
+def greedy_play(mac, batch):
+    """Return what the agents would do, (B, T+1, N), asked step by step as runners do; -1 where no episode goes on."""
+    rows = batch["filled"].sum(dim=(1, 2))
+    chosen = th.full((*batch["filled"].shape[:2], mac.n_agents), -1)
+    mac.init_hidden(batch_size=batch.batch_size)
+    for t in range(batch.max_seq_length):
+        going = (rows > t).nonzero().squeeze(-1).tolist()
+        chosen[going, t] = mac.select_actions(batch, t_ep=t, t_env=0, bs=going, test_mode=True)
+    return chosen
+
+
 def result_of(case):
     args, episodes = SimpleNamespace(**settings_of(case)), case["episodes"]
     args.n_agents, args.n_actions = episodes["avail_actions"].shape[2:]
@@ -71,10 +82,11 @@ def result_of(case):
         return {"error": str(why)}
     learner.load_state(case["tensors"], case["numbers"])
     batch = filled_batch(episodes, scheme, groups)
+    played = greedy_play(mac, batch)
     th.manual_seed(case["seed"])
     for update in range(case["updates"]):
         learner.train(batch, t_env=update, episode_num=update)
-    return {"stats": logger.stats, "tensors": learner.state_tensors()}
+    return {"played": played, "stats": logger.stats, "tensors": learner.state_tensors()}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch as th
-from fixtures_mmsa import SMALL_MMSA, make_batch, make_learner
+from fixtures_mmsa import SMALL_MMSA, drifted, make_batch, make_learner, per_episode
+
+from learners.targets import greedy_actions
 
 HOSTS = Path(__file__).parent / "hosts"
 REPOSITORY = HOSTS.parents[1]
@@ -35,9 +37,9 @@ def python(root, *words):
 
 
 def train_here(settings, seed=4):
-    """Train on settings of MMSA; return the case, to be repeated in a host, and the figures and tensors in the end."""
+    """Play and train on settings of MMSA; return the case, to be repeated in a host, and what came of it here."""
     logged = {"target_update_interval": 4, "learner_log_interval": 1}
-    learner, batch = make_learner("mmsa", **logged, **settings), make_batch(seed=seed)
+    learner, batch = drifted(make_learner("mmsa", **logged, **settings)), make_batch(seed=seed)
     case = {
         "episodes": {name: batch[name].clone() for name in QUANTITIES},
         "tensors": {name: tensor.clone() for name, tensor in learner.state_tensors().items()},
@@ -46,11 +48,19 @@ def train_here(settings, seed=4):
         "seed": seed,
         "updates": UPDATES,
     }
+    played = per_episode(batch, lambda rows: greedy_at(learner, rows)).masked_fill(~batch["filled"], -1)
     th.manual_seed(seed)
     for update in range(UPDATES):
         learner.train(batch, t_env=update, episode_num=update)
-    figures = {name: series["values"] for name, series in learner.logger.history.items()}
-    return case, figures, learner.state_tensors()
+    stats = {name: series["values"] for name, series in learner.logger.history.items()}
+    return case, {"played": played, "stats": stats, "tensors": learner.state_tensors()}
+
+
+@th.no_grad()
+def greedy_at(learner, rows):
+    """Return what the agents would do at every row, (R, N)."""
+    h = learner.agent.encode(learner.mac.build_inputs(rows), rows.sizes)
+    return greedy_actions(learner.agent.q_from_hidden(h, rows["obs"]), rows["avail_actions"])
 
 
 def train_there(root, folder, cases):
@@ -60,10 +70,11 @@ def train_there(root, folder, cases):
     return th.load(folder / "out.pt", weights_only=True)
 
 
-def assert_the_same(found, figures, tensors):
-    """Check figures and weights to 1e-6; ranks to 1e-3, since eigenvalues near zero magnify a last digit."""
-    assert found["stats"].keys() == figures.keys() and len(figures["loss_td"]) == UPDATES
-    for name, values in figures.items():
+def assert_the_same(there, here):
+    """Check actions, and figures and weights to 1e-6; ranks to 1e-3: eigenvalues near zero magnify a last digit."""
+    assert th.equal(there["played"], here["played"])
+    assert there["stats"].keys() == here["stats"].keys() and len(here["stats"]["loss_td"]) == UPDATES
+    for name, values in here["stats"].items():
         tolerance = 1e-3 if name.startswith("rank_") else 1e-6
-        assert found["stats"][name] == pytest.approx(values, rel=tolerance, abs=tolerance), name
-    th.testing.assert_close(found["tensors"], tensors, rtol=0, atol=1e-6)
+        assert there["stats"][name] == pytest.approx(values, rel=tolerance, abs=tolerance), name
+    th.testing.assert_close(there["tensors"], here["tensors"], rtol=0, atol=1e-6)

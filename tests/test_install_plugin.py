@@ -164,8 +164,8 @@ def test_edited_files_are_never_lost(pymarl2, monkeypatch, capsys):
 
 def test_files_of_others_are_never_overwritten(pymarl2, capsys):
     (pymarl2 / SETTINGS).write_text("somebody's own")
-    refused(pymarl2, SETTINGS, capsys)
-    refused(pymarl2, SETTINGS, capsys, "--dry-run")
+    refused(pymarl2, f"{SETTINGS}: exists and is not this plugin's", capsys)
+    refused(pymarl2, f"{SETTINGS}: exists and is not this plugin's", capsys, "--dry-run")
     (pymarl2 / SETTINGS).unlink()
     (pymarl2 / "src/mmsa").mkdir()
     (pymarl2 / "src/mmsa/mine.py").write_text("")
