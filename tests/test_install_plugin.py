@@ -199,12 +199,17 @@ def test_no_checkout_an_unknown_one_and_ourselves_are_refused(host, tmp_path, ca
     refused(host / "src", "no registry", capsys)
     assert install(REPOSITORY) == 2
     assert "neither PyMARL2 nor EPyMARL" in capsys.readouterr().err
-    for registry, text in ((REGISTRIES[1], 'REGISTRY = {"basic_mac": object}'), (REGISTRIES[2], "NAMES = {}"),
-                           (REGISTRIES[0], "REGISTRY = {")):  # fmt: skip
+    for registry, text, says in (
+        (REGISTRIES[1], 'REGISTRY = {"basic_mac": object}', "neither PyMARL2 nor EPyMARL"),
+        (REGISTRIES[2], "NAMES = {}", "holds no REGISTRY"),
+        (REGISTRIES[0], "REGISTRY = {", "cannot be read as Python"),
+    ):
+        before = (host / registry).read_bytes()
         (host / registry).write_text(text)
-        refused(host, "", capsys)
+        refused(host, says, capsys)
+        (host / registry).write_bytes(before)
     (host / REGISTRIES[2]).unlink()
-    refused(host, REGISTRIES[0], capsys)
+    refused(host, f"no registry {REGISTRIES[2]}", capsys)
 
 
 def test_a_mistyped_command_is_one_line(pymarl2, capsys):

@@ -7,4 +7,4 @@ there explains each equation, setting and logged figure. `adapter.py` alone know
 import sys
 
 if sys.version_info < (3, 10):
-    raise ImportError(f"src/mmsa needs Python 3.10 or later and torch 2.6 or later; this is Python {sys.version}")
+    raise ImportError(f"src/mmsa needs Python 3.10 or later and torch 2.6 or later; this is {sys.version.split()[0]}")
