@@ -279,6 +279,24 @@ def test_killed_between_two_files_the_host_still_runs_and_the_next_run_mends_it(
         assert files(root) == (before[0] if next_command else files(whole))
 
 
+@pytest.mark.parametrize("next_command", [[], ["--uninstall"]], ids=["install", "uninstall"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_killed_while_a_newer_version_comes_the_next_run_mends_it(tmp_path, at, next_command, monkeypatch):
+    root, whole = (miniature("pymarl2", tmp_path / name) for name in ("killed", "whole"))
+    before, newer = files(root), method_files()
+    older = newer | {"modules/sale.py": b"# as it was\n", "modules/world_model.py": b"# as it was\n"}
+    monkeypatch.setattr("plugin.plans.method_files", lambda: older)
+    install(root)
+    monkeypatch.setattr("plugin.plans.method_files", lambda: newer)
+    install(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("plugin.changes.os.replace", failing(at, os.replace, Killed))
+        with pytest.raises(Killed):
+            install(root)
+    assert install(root, *next_command) == 0
+    assert files(root) == (before if next_command else files(whole))
+
+
 def test_ctrl_c_while_writing_waits_until_all_is_written(pymarl2, monkeypatch, capsys):
     def interrupted_after(*args):
         os.replace(*args)
