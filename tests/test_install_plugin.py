@@ -113,6 +113,7 @@ def test_it_says_which_host_it_found_and_how_to_train_there(host, capsys):
     out = capsys.readouterr().out
     (found,) = [h for h in HOSTS if out.startswith(f"{h.name} in ")]
     assert found.name.lower() == host.name and found.example in out
+    assert f"\n    {found.example}\n" in (REPOSITORY / "docs" / "plugin.md").read_text()
 
 
 def test_what_the_user_wrote_below_our_line_stays(host):
