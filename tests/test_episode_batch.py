@@ -171,3 +171,17 @@ def test_moving_a_slice_makes_a_whole_copy():
     batch.storage.zero_()
     for name in ("obs", "actions"):
         assert np.array_equal(moved.array(name), data[name][1:3, :4])
+
+
+def test_a_clone_has_memory_of_its_own_and_takes_over_other_episodes():
+    batch, other = empty_batch(), empty_batch()
+    written = fill(batch)
+    fill(other, seed=1)
+    copy = batch.clone()
+    batch.copy_unless(th.tensor(True), other)
+    assert th.equal(copy.storage, batch.storage)
+    batch.copy_unless(th.tensor(False), other)
+    for name, value in written.items():
+        np.testing.assert_array_equal(copy.array(name), value)
+        np.testing.assert_array_equal(batch.array(name), other.array(name))
+    assert not th.equal(copy.storage, other.storage)

@@ -151,6 +151,14 @@ class EpisodeBatch:
         """Return the number of rows that the longest episode fills."""
         return int(self.raw("filled").sum(dim=1).max())
 
+    def clone(self) -> "EpisodeBatch":
+        """Return a copy that shares no memory."""
+        return EpisodeBatch(self.scheme, self.groups, self.batch_size, self.max_seq_length, self.storage.clone())
+
+    def copy_unless(self, keep: Tensor, other: "EpisodeBatch") -> None:
+        """Take over the episodes of another batch of the same scheme and size, unless the scalar `keep` is true."""
+        th.where(keep, self.storage, other.storage, out=self.storage)
+
     def to(self, device: th.device | str) -> "EpisodeBatch":
         """Return the episodes on another device, in one copy."""
         storage = self.storage.contiguous().to(device, non_blocking=True)

@@ -11,11 +11,20 @@ On a CPU the rows that no episode fills are left out (`packed`): what padding wo
 stay, so that shapes never change and nothing waits for a length; masks then say which count.
 """
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch as th
 from torch import Tensor
+
+
+class Batch(Protocol):
+    """Episodes as learners see them: ``batch["obs"]`` is a quantity (B, T+1, …), and nothing else is asked for.
+
+    Numbers are float32, actions int64, flags (`terminated`, `filled`, `avail_actions`) bool.
+    """
+
+    def __getitem__(self, name: str) -> Tensor: ...
 
 
 class EpisodeRows:
@@ -27,8 +36,8 @@ class EpisodeRows:
         pair_mask: (K,) float, 1 for the transitions that took place.
     """
 
-    def __init__(self, batch: Any, packed: bool | None = None) -> None:
-        """Take the rows of a batch; it is asked for quantities by name. `packed=None` packs on a CPU alone."""
+    def __init__(self, batch: Batch, packed: bool | None = None) -> None:
+        """Take the rows of a batch. `packed=None` packs on a CPU alone."""
         self.batch = batch
         filled = batch["filled"].squeeze(-1)  # (B, T+1)
         self.shape = filled.shape

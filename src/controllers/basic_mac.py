@@ -16,6 +16,7 @@ from components.action_selectors import select_epsilon_greedy
 from components.episode_batch import EpisodeBatch, Rows, Scheme
 from components.episode_rows import EpisodeRows
 from components.epsilon_schedules import DecayThenFlatSchedule
+from controllers.agent_inputs import agent_inputs
 from modules.agents import REGISTRY as AGENTS
 
 
@@ -89,14 +90,4 @@ class BasicMAC:
 
     def build_inputs(self, rows: EpisodeRows) -> Tensor:
         """Return what the agents read at every row, (R, N, I): ``[o_t, a_{t-1}, i]``."""
-        obs = rows["obs"]
-        R, N, _ = obs.shape
-        parts = [obs]
-        if self.obs_last_action:
-            last = obs.new_zeros(R, N, self.n_actions)
-            taken = rows.now(rows["actions"])
-            rows.then(last).scatter_(-1, taken, rows.pair_mask[:, None, None].expand(taken.shape))
-            parts.append(last)
-        if self.obs_agent_id:
-            parts.append(th.eye(N, device=obs.device).expand(R, N, N))
-        return th.cat(parts, dim=-1)
+        return agent_inputs(rows, self.n_actions, self.obs_last_action, self.obs_agent_id)

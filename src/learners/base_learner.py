@@ -4,6 +4,7 @@ Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A ac
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -11,8 +12,7 @@ from typing import Any, NoReturn
 import torch as th
 from torch import Tensor, nn
 
-from components.episode_batch import EpisodeBatch, Scheme
-from components.episode_rows import EpisodeRows
+from components.episode_rows import Batch, EpisodeRows
 from learners.cuda_graph import GraphedUpdate
 from learners.losses import masked_mean, td_loss
 from learners.not_finite import NotFiniteError, all_finite, not_finite, quantities
@@ -33,7 +33,7 @@ class BaseLearner(ABC):
     """
 
     def __init__(
-        self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
+        self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
     ) -> None:
         self.mac, self.logger, self.args = mac, logger, args
         self.device = mac.device
@@ -65,7 +65,7 @@ class BaseLearner(ABC):
     def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under."""
 
-    def train(self, batch: EpisodeBatch, t_env: int, episode_num: int) -> None:
+    def train(self, batch: Batch, t_env: int, episode_num: int) -> None:
         """Take one optimiser step on a batch on the learner's device, and move the targets when it is time.
 
         Raises `NotFiniteError` instead of the step where a loss or the gradient is not finite; with `cuda_graph`
@@ -83,7 +83,7 @@ class BaseLearner(ABC):
                 self.logger.log_stat(name, value.item(), t_env)
             self.last_log_t = t_env
 
-    def diagnose(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         """Return further figures, each by the name it is logged under, when it is time to log: nothing by default."""
         return {}
 
@@ -98,7 +98,7 @@ class BaseLearner(ABC):
         clipped = th.stack(list(norms.values())).norm().clamp(min=1e-30)
         return {name: norm / clipped * grad_norm for name, norm in norms.items()}
 
-    def take_step(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def take_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take one optimiser step and return the losses, and what else is logged, as scalars on the device.
 
         A step from numbers that are not finite is not taken, see `train`.
@@ -117,7 +117,7 @@ class BaseLearner(ABC):
             module.eval()
         return {name: value.detach() for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items()}
 
-    def _guard_step(self, losses: dict[str, Tensor], total: Tensor, grad_norm: Tensor, batch: EpisodeBatch) -> None:
+    def _guard_step(self, losses: dict[str, Tensor], total: Tensor, grad_norm: Tensor, batch: Batch) -> None:
         """See to it that no step is taken from numbers that are not finite: the norm of the gradient shows them all."""
         finite = all_finite(total, grad_norm)
         if self.args.cuda_graph:
@@ -127,7 +127,7 @@ class BaseLearner(ABC):
             self._raise_not_finite(losses, grad_norm, batch, self.updates)
 
     def _raise_not_finite(
-        self, losses: dict[str, Tensor], grad_norm: Tensor, batch: EpisodeBatch, update: int
+        self, losses: dict[str, Tensor], grad_norm: Tensor, batch: Batch, update: int
     ) -> NoReturn:
         named = self._named_parameters()
         gradients = [(f"gradient of {name}", p.grad) for name, p in named if p.grad is not None]

@@ -4,21 +4,21 @@ An update is some thousand small kernels, and launching them one by one from Pyt
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch
-
-Update = Callable[[EpisodeBatch], dict[str, Tensor]]
+Update = Callable[[Any], dict[str, Tensor]]
 WARM_UP = 3  # updates taken one kernel at a time first: libraries choose their algorithms, Adam makes its moments
 
 
 class GraphedUpdate:
     """Calls an update for the first batches, records it on the next, and from then on replays the record.
 
-    Every batch must have the same shape, and lie on the GPU. The update must wait for nothing on the CPU and always use
-    the same memory for parameters, moments and targets. Its figures are overwritten by the next call.
+    Every batch must have the same shape, lie on the GPU, and offer `clone` and `copy_unless`. The update must wait for
+    nothing on the CPU and always use the same memory for parameters, moments and targets. Its figures are overwritten
+    by the next call.
     """
 
     def __init__(self, update: Update, stopped: Tensor) -> None:
@@ -26,17 +26,16 @@ class GraphedUpdate:
         self.update, self.stopped, self.calls = update, stopped, 0
         self.graph = th.cuda.CUDAGraph()
         self.stream = th.cuda.Stream()
-        self.batch: EpisodeBatch
+        self.batch: Any
         self.figures: dict[str, Tensor]
 
-    def __call__(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def __call__(self, batch: Any) -> dict[str, Tensor]:
         """Take one update."""
         self.calls += 1
         if self.calls == 1:
-            storage = batch.storage.clone()
-            self.batch = EpisodeBatch(batch.scheme, batch.groups, batch.batch_size, batch.max_seq_length, storage)
-        ours = self.batch.storage
-        th.where(self.stopped > 0, ours, batch.storage, out=ours)
+            self.batch = batch.clone()
+        else:
+            self.batch.copy_unless(self.stopped > 0, batch)
         if self.calls <= WARM_UP:
             self._on_side_stream()
             return self.figures

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch as th
 from torch import Tensor
 
-from components.episode_rows import EpisodeRows
+from components.episode_rows import Batch, EpisodeRows
 from learners.diagnostics import (
     Errors,
     active_units,
@@ -47,7 +47,7 @@ class Encoded(NamedTuple):
 
 
 @th.no_grad()
-def diagnose(learner: Any, batch: Any) -> dict[str, Tensor]:
+def diagnose(learner: Any, batch: Batch) -> dict[str, Tensor]:
     """Return the figures by name; docs/mmsa.md says what each means. Draws nothing, changes nothing."""
     rows = EpisodeRows(batch, packed=True)
     encoded = encode(learner, rows)

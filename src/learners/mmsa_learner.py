@@ -7,6 +7,7 @@ Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A ac
 the team, J rollout horizon.
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.episode_batch import EpisodeBatch, Scheme
-from components.episode_rows import EpisodeRows
+from components.episode_rows import Batch, EpisodeRows
 from learners.base_learner import BaseLearner
 from learners.losses import kl_loss, masked_mean, reconstruction_losses, sale_loss
 from learners.mmsa_diagnostics import diagnose
@@ -32,7 +32,7 @@ class MMSALearner(BaseLearner):
     `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
-    def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
+    def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
         if args.use_world_model and (args.mac, args.mixer) != ("sale_mac", "rollout_qmix"):
             raise ValueError(f"imagination needs mac=sale_mac and mixer=rollout_qmix, not {args.mac} and {args.mixer}")
         if args.agent != "sale_rnn" and (args.agent_sale_loss or args.sale_fixed):
@@ -92,7 +92,7 @@ class MMSALearner(BaseLearner):
         losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
 
-    def diagnose(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         """Return what is logged of the world model and the embeddings, see `mmsa_diagnostics`."""
         return diagnose(self, batch)
 

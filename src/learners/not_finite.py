@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch
+from components.episode_rows import Batch
+
+# What learners ask a batch for.
+QUANTITIES = ("state", "obs", "avail_actions", "actions", "reward", "terminated", "filled")
 
 
 class NotFiniteError(Exception):
@@ -15,7 +18,7 @@ class NotFiniteError(Exception):
     of them, `update` the number of the update, counted from 0, and `batch` what it was to learn from, if it had begun.
     """
 
-    def __init__(self, found: Mapping[str, Tensor], update: int, batch: EpisodeBatch | None) -> None:
+    def __init__(self, found: Mapping[str, Tensor], update: int, batch: Batch | None) -> None:
         self.names, self.tensor = list(found), next(iter(found.values()))
         self.update, self.batch = update, batch
         super().__init__(f"update {update}: not finite: {', '.join(self.names)}")
@@ -26,9 +29,9 @@ def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors if not bool(tensor.isfinite().all())}
 
 
-def quantities(batch: EpisodeBatch) -> dict[str, Tensor]:
-    """Return what episodes hold (B, T, …), in stored dtypes, by `batch.<name>`."""
-    return {f"batch.{name}": batch.raw(name) for name in batch.fields}
+def quantities(batch: Batch) -> dict[str, Tensor]:
+    """Return what learners read of a batch, each (B, T+1, …), by `batch.<name>`."""
+    return {f"batch.{name}": batch[name] for name in QUANTITIES}
 
 
 def all_finite(*scalars: Tensor) -> Tensor:

@@ -3,13 +3,13 @@
 Which of the three it is, the setting `mixer` says: `none`, `vdn` or `qmix`.
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import Scheme
 from components.episode_rows import EpisodeRows
 from learners.base_learner import BaseLearner
 
@@ -17,7 +17,7 @@ from learners.base_learner import BaseLearner
 class QLearner(BaseLearner):
     """See `BaseLearner` for the settings it reads."""
 
-    def __init__(self, mac: Any, scheme: Scheme, logger: Any, args: SimpleNamespace) -> None:
+    def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
         super().__init__(mac, scheme, logger, args, extra={})
 
     def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

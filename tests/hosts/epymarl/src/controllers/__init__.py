@@ -1,0 +1,4 @@
+REGISTRY = {}
+
+REGISTRY["basic_mac"] = object
+REGISTRY["non_shared_mac"] = object

@@ -1,0 +1,2 @@
+REGISTRY: dict = {"q_learner": object}
+REGISTRY["ppo_learner"] = object

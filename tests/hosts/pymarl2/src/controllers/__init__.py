@@ -1,0 +1,4 @@
+REGISTRY = {}
+
+REGISTRY["basic_mac"] = object
+REGISTRY["n_mac"] = object

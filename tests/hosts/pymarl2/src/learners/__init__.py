@@ -1,0 +1,4 @@
+REGISTRY = {}
+
+REGISTRY["q_learner"] = object
+REGISTRY["nq_learner"] = object

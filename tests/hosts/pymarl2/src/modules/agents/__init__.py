@@ -1,0 +1,6 @@
+from .rnn_agent import RNNAgent
+
+REGISTRY = {}
+
+REGISTRY["rnn"] = RNNAgent
+REGISTRY["n_rnn"] = RNNAgent
