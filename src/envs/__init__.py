@@ -19,11 +19,15 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "sc2": "envs.sc2:SC2Env",
+    "sc2v2": "envs.sc2v2:SC2V2Env",
     "smax": "envs.smax:SMAXEnv",
 }
-REQUIREMENTS: dict[str, str] = {  # an adapter's module -> the file that installs its suite, if not requirements.txt
+REQUIREMENTS: dict[str, str] = {  # an adapter's module -> what `pip install -r` installs its suite with, if not requirements.txt
     "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
+    "envs.sc2": "requirements-sc2.txt --no-deps",
+    "envs.sc2v2": "requirements-sc2.txt --no-deps",
     "envs.smax": "requirements-smax.txt",
 }
 
