@@ -10,8 +10,8 @@ from envs.multiagentenv import EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
 __all__ = [
-    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "env_path", "make_batch_from_path", "make_env",
-    "make_env_from_path", "task_name",
+    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_keeps_replays", "env_path", "game_versions",
+    "make_batch_from_path", "make_env", "make_env_from_path", "task_name",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
@@ -61,6 +61,21 @@ def task_name(name: str, env_args: Mapping[str, Any]) -> str:
     path = env_path(name)
     with _installed(path):
         return _env_class(path).task_name(env_args)
+
+
+def check_keeps_replays(name: str) -> None:
+    """Raise `UserError` for an environment that has no replays to save."""
+    path = env_path(name)
+    with _installed(path):
+        if _env_class(path).save_replay is MultiAgentEnv.save_replay:
+            raise UserError(f"save_replay=True: {name} keeps no replays; src/record.py films many environments")
+
+
+def game_versions(name: str, env_args: Mapping[str, Any]) -> dict[str, str]:
+    """Return what results depend on beside the code, for the archive; see `MultiAgentEnv.versions`."""
+    path = env_path(name)
+    with _installed(path):
+        return _env_class(path).versions(env_args)
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

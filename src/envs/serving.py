@@ -12,15 +12,16 @@ from typing import Any
 from envs import make_env_from_path
 from envs.batch import reset_one, step_one
 from envs.multiagentenv import MultiAgentEnv
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 
 
 def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     """Serve one environment over a pipe until told to close, or until the other end is gone.
 
     Sends the environment's `EnvInfo` first, then answers ("reset", seed) with a `View`, ("step", actions) with an
-    `Outcome` (or either with an `EpisodeLostError`) and ("stats", None) with numbers, each as ("ok", value), or ends
-    with ("mistake", line) of a `UserError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
+    `Outcome` (or either with an `EpisodeLostError`), ("stats", None) with numbers and ("save_replay", folder) with
+    None, each as ("ok", value). Or it ends with ("mistake", line) of a `UserError`, ("failure", line) of a
+    `RunFailedError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     env = None
@@ -36,6 +37,8 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
         return  # the parent is gone
     except UserError as mistake:
         pipe.send(("mistake", str(mistake)))
+    except RunFailedError as failure:
+        pipe.send(("failure", str(failure)))
     except Exception:  # noqa: BLE001  the parent raises it again, with this traceback
         pipe.send(("error", traceback.format_exc()))
     finally:
@@ -46,4 +49,6 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
 def _answer(env: MultiAgentEnv, command: str, argument: Any) -> Any:
     if command == "reset":
         return reset_one(env, argument)
+    if command == "save_replay":
+        return env.save_replay(argument)
     return step_one(env, argument) if command == "step" else env.get_stats()

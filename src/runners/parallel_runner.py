@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from envs.batch import summed
 from envs.multiagentenv import EpisodeLostError, Outcome, View
 from envs.serving import serve
 from runners.base_runner import BaseRunner
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 
 JOIN_SECONDS = 5.0  # how long a worker may take to close its environment before it is ended
 
@@ -58,6 +59,8 @@ class ParallelRunner(BaseRunner):
             raise _WorkerDiedError(f"environment worker {slot} died") from None
         if status == "mistake":
             raise UserError(value)
+        if status == "failure":
+            raise RunFailedError(value)
         if status == "error":
             raise RuntimeError(f"environment worker {slot} failed:\n{value}")
         return value
@@ -92,6 +95,14 @@ class ParallelRunner(BaseRunner):
             self._send(slot, "stats")
         answers = [self._answer(slot) for slot in range(self.batch_size)]
         return summed(answer for answer in answers if isinstance(answer, dict))  # a worker's numbers die with it
+
+    def save_replays(self, folder: Path) -> None:
+        """Ask every worker for its replay."""
+        for slot in range(self.batch_size):
+            self._send(slot, "save_replay", folder / str(slot))
+        for slot in range(self.batch_size):
+            if isinstance(lost := self._answer(slot), EpisodeLostError):
+                raise RunFailedError(f"no replay was saved: {lost}")
 
     def close(self) -> None:
         """Ask every worker to close its environment, and end those that do not."""
