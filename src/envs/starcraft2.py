@@ -177,6 +177,9 @@ class StarCraftEnv(MultiAgentEnv):
 
     def _check_installation(self) -> None:
         game = _installed_game(self._rules["game_version"])
+        program = Path(game.data_dir, "Versions", f"Base{game.version.build_version:05d}", "SC2_x64")
+        if sys.platform == "linux" and not os.access(program, os.X_OK):
+            raise UserError(f"the game {program} cannot be run; {INSTALL}")
         map_file = Path(game.data_dir, "Maps", import_module("pysc2.maps").get(self._package_env().map_name).path)
         if not map_file.exists():
             raise UserError(f"the map {map_file} is missing: {INSTALL}")
@@ -269,7 +272,10 @@ def _installed_game(version: str | None) -> Any:
 
 def _launch(process: Any, run_config: Any, args: Sequence[str], **_: Any) -> subprocess.Popen:
     """Start a game that ends with the process that started it, however that ends: pysc2's own would stay."""
-    return subprocess.Popen(args, cwd=run_config.cwd, env=run_config.env, preexec_fn=_end_with_parent)
+    try:
+        return subprocess.Popen(args, cwd=run_config.cwd, env=run_config.env, preexec_fn=_end_with_parent)
+    except OSError as why:
+        raise import_module("pysc2.lib.sc_process").SC2LaunchError(f"Failed to launch {args[0]}: {why}") from why
 
 
 _libc = CDLL(None) if sys.platform == "linux" else None
