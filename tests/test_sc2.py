@@ -11,16 +11,16 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import main
 import numpy as np
 import pytest
 from packages import needs
 from processes import children, running, wait_until
-from sc2_here import BUILD, STANDIN, install, sc2_here
+from sc2_here import BUILD, STANDIN, sc2_here
 from tiny_runs import csv_rows, play, read, settings_of, words
 
 import envs
-from envs import env_path, make_env, task_name
+import main
+from envs import make_env, task_name
 from envs.multiagentenv import EpisodeLostError
 from utils.config import resolve
 from utils.errors import UserError
@@ -32,7 +32,9 @@ both = pytest.mark.parametrize("name", list(TASKS))
 
 
 def settings(name, **changes):
-    return resolve("qmix", name, {}, SRC / "config")["env_args"] | {"map_name": TASKS[name], "game_timeout": 1} | changes
+    return (
+        resolve("qmix", name, {}, SRC / "config")["env_args"] | {"map_name": TASKS[name], "game_timeout": 1} | changes
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +111,9 @@ def test_a_reset_before_the_first_battle_has_ended_takes_another_game(name, make
     ],
 )
 @both
-def test_a_lost_game_is_ended_its_episode_lost_and_the_next_one_played_in_another(name, fault, says, make, monkeypatch, tmp_path):
+def test_a_lost_game_is_ended_its_episode_lost_and_the_next_one_played_in_another(
+    name, fault, says, make, monkeypatch, tmp_path
+):
     before = games()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     env = make(name)
@@ -256,7 +260,12 @@ def test_a_run_goes_on_through_lost_games_and_counts_them(alg, name, runner, tmp
     figures = read(folder, "metrics.json")
     for figure in ("episodes_lost", "games_restarted"):
         assert figures[figure]["values"][-1] >= 2
-    assert {"battle_won_mean", "test_battle_won_mean", "test_dead_allies_mean", "test_dead_enemies_mean"} <= figures.keys()
+    assert {
+        "battle_won_mean",
+        "test_battle_won_mean",
+        "test_dead_allies_mean",
+        "test_dead_enemies_mean",
+    } <= figures.keys()
     assert all(np.isfinite(figure["values"]).all() for figure in figures.values())
     won = [int(row["won"]) for row in csv_rows(folder)[-3:]]
     assert figures["test_battle_won_mean"]["values"][-1] == pytest.approx(np.mean(won))
@@ -284,7 +293,9 @@ def test_an_evaluation_keeps_its_replays_one_for_each_game_that_played(runner, t
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(changes, says, tmp_path, capsys):
-    argv = words("qmix", "sc2", settings_of("sc2", local_results_path=str(tmp_path / "results"), runner="vector", **changes))
+    argv = words(
+        "qmix", "sc2", settings_of("sc2", local_results_path=str(tmp_path / "results"), runner="vector", **changes)
+    )
     assert main.main(argv) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and says in err and err.count("\n") == 1
@@ -297,7 +308,9 @@ def test_replays_of_an_environment_without_any_are_refused_before_anything_is_wr
     assert "error: save_replay=True: matrix_game keeps no replays" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("task", ["3s5z", "zerg_5_vs_0", "zerg_5", "human_5_vs_5", "zerg_5_vs_5.yaml", "../zerg_5_vs_5", ""])
+@pytest.mark.parametrize(
+    "task", ["3s5z", "zerg_5_vs_0", "zerg_5", "human_5_vs_5", "zerg_5_vs_5.yaml", "../zerg_5_vs_5", ""]
+)
 def test_a_task_without_a_capability_configuration_is_named_with_the_form(task):
     with pytest.raises(UserError, match=r"must be one of protoss, terran, zerg, then how many .*as protoss_5_vs_5"):
         task_name("sc2v2", settings("sc2v2", map_name=task))
@@ -361,7 +374,9 @@ def test_another_package_of_the_name_smac_is_recognised(monkeypatch, tmp_path):
 @pytest.mark.parametrize("ask", [make_env, task_name])
 def test_a_missing_package_is_one_line_with_the_command(ask, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"Python package {package},.*`pip install -r requirements-sc2\.txt --no-deps`$"):
+    with pytest.raises(
+        UserError, match=rf"Python package {package},.*`pip install -r requirements-sc2\.txt --no-deps`$"
+    ):
         ask("sc2", settings("sc2"))
 
 

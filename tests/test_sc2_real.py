@@ -124,7 +124,10 @@ env.close()
     [
         ("3m", ()),
         ("MMM2", ("env_args.obs_timestep_number=true", "env_args.obs_instead_of_state=true")),
-        ("2s3z", ("env_args.obs_pathing_grid=true", "env_args.obs_terrain_height=true", "env_args.obs_last_action=true")),
+        (
+            "2s3z",
+            ("env_args.obs_pathing_grid=true", "env_args.obs_terrain_height=true", "env_args.obs_last_action=true"),
+        ),
     ],
 )
 @pytest.mark.parametrize("name", each("sc2"))

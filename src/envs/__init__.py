@@ -23,7 +23,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "sc2v2": "envs.sc2v2:SC2V2Env",
     "smax": "envs.smax:SMAXEnv",
 }
-REQUIREMENTS: dict[str, str] = {  # an adapter's module -> what `pip install -r` installs its suite with, if not requirements.txt
+REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if not requirements.txt
     "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
     "envs.sc2": "requirements-sc2.txt --no-deps",

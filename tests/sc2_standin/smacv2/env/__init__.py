@@ -1,8 +1,9 @@
 import random
 
 import numpy as np
-import smacv2.env.starcraft2.maps.smac_maps  # noqa: F401  which pysc2 finds by its classes
 from battles import Battle
+
+import smacv2.env.starcraft2.maps.smac_maps  # noqa: F401  which pysc2 finds by its classes
 
 LIMIT = 8
 
