@@ -218,7 +218,7 @@ def test_the_fast_protobuf_reads_what_the_slow_one_reads(name, python):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["crash@200", "error@200", "hang@200"])
+@pytest.mark.parametrize("fault", ["crash@1000", "error@1000", "hang@1000"])
 @pytest.mark.parametrize("name", each("sc2", "sc2v2"))
 def test_training_goes_on_through_lost_games(name, fault, python, tmp_path):
     task = {"sc2": "3m", "sc2v2": "zerg_5_vs_5"}[name]

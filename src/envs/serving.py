@@ -24,6 +24,7 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     `RunFailedError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)  # so that the environment is closed, and with it what it has started
     env = None
     try:
         env = make_env_from_path(env_path, env_args)
@@ -44,6 +45,10 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     finally:
         if env is not None:
             env.close()
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
 
 
 def _answer(env: MultiAgentEnv, command: str, argument: Any) -> Any:

@@ -122,6 +122,9 @@ def _end(worker: SpawnProcess) -> None:
     worker.join(JOIN_SECONDS)
     if worker.is_alive():
         worker.terminate()
+        worker.join(JOIN_SECONDS)
+    if worker.is_alive():
+        worker.kill()
         worker.join()
 
 
