@@ -108,6 +108,7 @@ def test_a_reset_before_the_first_battle_has_ended_takes_another_game(name, make
         ("crash@4", "Connection already closed"),
         ("error@4", "Error in RPC response"),
         ("hang@4", "Websocket timed out"),
+        ("rude@4", "Handshake status"),
     ],
 )
 @both
@@ -147,7 +148,7 @@ def test_a_game_lost_between_two_battles_loses_the_second(name, make, monkeypatc
 def test_a_game_whose_units_never_appear_is_ended(make, monkeypatch):
     env = make("sc2")
     monkeypatch.setenv("STANDIN_FAULT", "unborn")
-    with pytest.raises(EpisodeLostError, match="probably crashed"):
+    with pytest.raises(EpisodeLostError, match=r"no battle began within 2 s \(game_timeout=1\)"):
         env.reset(1)
     assert not games()
 

@@ -27,7 +27,7 @@ from utils.errors import RunFailedError, UserError
 INSTALL = "bash install_sc2.sh sets it up (docs/sc2.md)"
 REQUIREMENTS = "pip install --no-deps -r requirements-sc2.txt"
 PACKAGES = ("smac", "smacv2")
-_SECONDS_TO_RESET = 2  # times `game_timeout`: the start of a game and its first units
+_WAITS = 2  # times `game_timeout` for a reset: for the start of a game, and for its units
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -101,6 +101,7 @@ class StarCraftEnv(MultiAgentEnv):
         if not self._begun:
             self._game = self._new_game(int(seed))
         self._begun = True
+        import_module("absl.flags").FLAGS.sc2_timeout = self._timeout
         with self._losing(), self._watched(), _keeping_library_path():
             self._begin(int(seed))
             self._look()
@@ -187,25 +188,31 @@ class StarCraftEnv(MultiAgentEnv):
     @contextmanager
     def _losing(self) -> Iterator[None]:
         """Turn the loss of the game into the loss of the episode."""
-        import_module("absl.flags").FLAGS.sc2_timeout = self._timeout
+        self._gave_up = False
         try:
             yield
         except _ways_to_lose() as why:
             self._restarts += 1
             self._end_game()
             said = why.__context__ if isinstance(why, _GameLostError) else why
+            if self._gave_up:
+                said = f"no battle began within {_WAITS * self._timeout} s (game_timeout={self._timeout})"
             raise EpisodeLostError(f"the game was lost: {_one_line(said)}") from why
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """End a game that keeps a reset waiting: its units may never appear, which the packages wait for."""
-        timer = Timer(_SECONDS_TO_RESET * self._timeout, self._kill)
+        timer = Timer(_WAITS * self._timeout, self._give_up)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
+
+    def _give_up(self) -> None:
+        self._gave_up = True
+        self._kill()
 
     def _kill(self) -> None:
         process = self._package_env()._sc2_proc
@@ -231,7 +238,7 @@ def _ways_to_lose() -> tuple[type[Exception], ...]:
     controller = import_module("pysc2.lib.remote_controller")
     return (
         _GameLostError, protocol.ConnectionError, protocol.ProtocolError, process.SC2LaunchError,
-        controller.ConnectError, controller.RequestError,
+        controller.ConnectError, controller.RequestError, import_module("websocket").WebSocketException,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """A stand-in for what smac and smacv2 have in common, with real pysc2 and a process that stands for the game.
 
 It shares with the packages what `envs.starcraft2` deals with: when a game is started, what becomes of a lost one, names
-and shapes. Its battles are made up. STANDIN_FAULT says what goes wrong, in every game anew: crash@N, error@N or hang@N
-at the N-th request, or unborn: no unit ever appears.
+and shapes. Its battles are made up. STANDIN_FAULT says what goes wrong, in every game anew: crash@N, error@N, rude@N or
+hang@N at the N-th request, or unborn: no unit ever appears.
 """
 
 import os
@@ -11,6 +11,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import websocket
 from absl import flags
 from pysc2 import maps, run_configs
 from pysc2.lib import protocol
@@ -44,6 +45,8 @@ class Battle:
         if at and self._requests >= int(at):
             if fault == "error":
                 raise protocol.ProtocolError("Error in RPC response")
+            if fault == "rude":
+                raise websocket.WebSocketBadStatusException("Handshake status %s", 500)
             if fault == "hang":
                 time.sleep(FLAGS.sc2_timeout)
                 raise protocol.ConnectionError("Websocket timed out.")
