@@ -275,10 +275,11 @@ def test_a_run_goes_on_through_lost_games_and_counts_them(alg, name, runner, tmp
 
 
 @pytest.mark.parametrize("runner", ["vector", pytest.param("parallel", marks=pytest.mark.slow)])
-def test_an_evaluation_keeps_its_replays_one_for_each_game_that_played(runner, tmp_path):
-    trained = play("qmix", "sc2", tmp_path / "a", **{"env_args.map_name": "3m", "runner": runner})
+def test_an_evaluation_keeps_its_replays_one_for_each_game_that_played(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained = play("qmix", "sc2", "a", **{"env_args.map_name": "3m", "runner": runner})
     changes = {"env_args.map_name": "3m", "runner": runner, "checkpoint_path": str(trained), "evaluate": "True"}
-    folder = play("qmix", "sc2", tmp_path / "b", save_replay="True", **changes)
+    folder = play("qmix", "sc2", "b", save_replay="True", **changes)
     replays = sorted(folder.glob("replays/*/*.SC2Replay"))
     assert [replay.parent.name for replay in replays] == ["0", "1", "2"], "three episodes were played, in four slots"
     assert all(replay.read_bytes() == b"a replay" for replay in replays)
