@@ -15,7 +15,7 @@ import envs
 pytestmark = needs("sc2")
 SRC = Path(envs.__file__).parents[1]
 SLOW = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
-LOAD = "from envs.sc2_protocol import load_protocol; load_protocol(); load_protocol()\n"
+LOAD = "from envs.sc2_protocol import load_protocol; load_protocol()\n"
 MESSAGES = """
 from google.protobuf.internal import api_implementation
 from s2clientprotocol import common_pb2, data_pb2, debug_pb2, error_pb2, raw_pb2, sc2api_pb2 as api
@@ -50,6 +50,12 @@ def test_messages_made_from_descriptions_are_those_that_the_slow_implementation_
     other_kind, *others = slow.stdout.splitlines()
     assert (kind, other_kind) == ("upb", "python"), fast.stderr + slow.stderr
     assert messages == others and len(messages) == 3
+
+
+def test_modules_that_are_loaded_stay_the_same_objects():
+    code = "import sys; from s2clientprotocol import common_pb2; load_protocol()\n"
+    code += "print(sys.modules['s2clientprotocol.common_pb2'] is common_pb2)"
+    assert said(LOAD + code).stdout == "True\n"
 
 
 def test_pysc2_finds_the_messages():

@@ -13,22 +13,20 @@ from pathlib import Path
 from types import ModuleType
 
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.internal import api_implementation, builder
+from google.protobuf.internal import builder
 
 PACKAGE = "s2clientprotocol"
 _SERIALIZED = re.compile(r"serialized_pb=_b\(('(?:[^'\\]|\\.)*')\)")
 
 
 def load_protocol() -> None:
-    """Make `s2clientprotocol`'s modules importable; do nothing where they can be imported as they are.
+    """Make `s2clientprotocol`'s modules importable; leave alone those of a newer protoc, which are so already.
 
     Raises ModuleNotFoundError when the package is missing.
     """
     spec = find_spec(PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(name=PACKAGE)
-    if api_implementation.Type() == "python":
-        return
     (folder,) = spec.submodule_search_locations
     described = {path.stem: _described(path) for path in sorted(Path(folder).glob("*_pb2.py"))}
     files = {name: descriptor_pb2.FileDescriptorProto.FromString(data) for name, data in described.items() if data}
