@@ -149,6 +149,31 @@ def test_views_of_smacv2_have_the_announced_shapes(name, map_name, changes, pyth
     python("-c", WHOLE_EPISODES, name, map_name, *changes)
 
 
+WON = """
+import sys
+from pathlib import Path
+from envs import make_env
+from utils.config import resolve
+env = make_env("sc2", resolve("qmix", "sc2", {"env_args.map_name": "3m"}, Path("src/config"))["env_args"])
+env.reset(5)  # smac would count what the enemies are worth a second time, and scale all rewards down for good
+for seed in range(2):
+    env.reset(seed)
+    ends, total = (False, False), 0
+    while not any(ends):
+        targets = env.get_avail_actions()[:, 6:]
+        reward, *ends, info = env.step((targets.argmax(axis=1) + 6) * targets.any(axis=1) + 4 * ~targets.any(axis=1))
+        total += reward
+    print(*ends, info["battle_won"], info["dead_enemies"], round(total, 3))
+env.close()
+"""
+
+
+@pytest.mark.parametrize("name", each("sc2"))
+def test_a_won_battle_is_one_and_is_worth_what_smac_says(name, python):
+    said = python("-c", WON, FAKE_SC2_ENEMY_DAMAGE="0.01")
+    assert said == "True False 1.0 3.0 20.0\n" * 2
+
+
 RULES = """
 import sys
 from inspect import signature
