@@ -11,6 +11,7 @@ from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
+from envs import game_versions
 from learners.not_finite import NotFiniteError
 from post_mortem import failed_update
 from resuming import save
@@ -100,7 +101,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     @experiment.main
     def _main(_run: Any) -> float:
         folder = Path(observer.dir)
-        _run.info |= _said_of_code(run, resumed)
+        _run.info |= _said_of_code(run, resumed) | game_versions(args.env, args.env_args)
         run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
         writer = _tensorboard(folder) if args.use_tensorboard else None
         if writer is not None:

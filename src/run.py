@@ -17,7 +17,7 @@ from torch import Tensor
 from components.episode_batch import EpisodeBatch
 from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as CONTROLLERS
-from envs import env_path, task_name
+from envs import check_keeps_replays, env_path, task_name
 from learners import REGISTRY as LEARNERS
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
@@ -34,6 +34,7 @@ from utils.seeding import Stream, episode_streams, seed_number
 from utils.stopping import StopRequest
 from utils.timing import PhaseClock
 
+REPLAYS = "replays"
 EVAL_EPISODES = "eval_episodes.csv"
 EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
 
@@ -155,6 +156,10 @@ def _check(args: Any) -> None:
         )
     if args.evaluate and args.checkpoint_path is None:
         raise UserError("evaluate=True needs checkpoint_path=<a run's folder or checkpoint>")
+    if args.save_replay:
+        if not args.evaluate:
+            raise UserError("save_replay=True goes with evaluate=True: a game's replay holds all that it has played")
+        check_keeps_replays(args.env)
     if args.device == "cuda" and not th.cuda.is_available():
         raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
     if args.cuda_graph and _device(args.device) != "cuda":
@@ -302,6 +307,8 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
         append_rows(folder / EVAL_EPISODES, EVAL_HEADER, rows)
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
+    if run.args.save_replay:
+        run.runner.save_replays(folder / REPLAYS)
 
 
 def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Generator]]:

@@ -6,6 +6,8 @@ import pytest
 
 PACKAGES = {
     "gymma": ("rware", "mpe2", "pettingzoo"),
+    "sc2": ("pysc2",),  # the tests bring a stand-in for the rest, unless told otherwise: see sc2_here.py
+    "sc2v2": ("pysc2",),
     "mamujoco": ("gymnasium_robotics", "mujoco"),
     "smax": ("jaxmarl",),
 }
@@ -13,7 +15,8 @@ PACKAGES = {
 
 def needs(env):
     """Skip a test where the packages of an environment are not installed."""
+    suite = "sc2" if env == "sc2v2" else env
     missing = [package for package in PACKAGES.get(env, ()) if find_spec(package) is None]
     return pytest.mark.skipif(
-        bool(missing), reason=f"{', '.join(missing)} not installed: pip install -r requirements-{env}.txt"
+        bool(missing), reason=f"{', '.join(missing)} not installed: pip install -r requirements-{suite}.txt"
     )

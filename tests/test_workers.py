@@ -114,7 +114,7 @@ def test_closing_ends_every_process_and_closing_twice_does_no_harm(three):
 
 
 UNRULY = """
-import os, time
+import os, signal, time
 from pathlib import Path
 from counting_env import CountingEnv
 from utils.errors import UserError
@@ -171,6 +171,19 @@ class Slow(CountingEnv):
 class Hanging(CountingEnv):
     def close(self):
         time.sleep(600)
+
+class Deaf(Hanging):
+    def __init__(self, **env_args):
+        super().__init__(**env_args)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+class Busy(CountingEnv):
+    def reset(self, seed):
+        Path(f"busy {os.getpid()}").touch()
+        time.sleep(600)
+
+    def close(self):
+        Path(f"closed {os.getpid()}").touch()
 
 class Tidy(CountingEnv):
     def close(self):
@@ -271,11 +284,22 @@ def test_a_mistake_of_the_user_arrives_as_one(unruly):
     assert not workers()
 
 
-def test_an_environment_that_does_not_close_is_ended(unruly, monkeypatch):
+@pytest.mark.parametrize("name", ["Hanging", "Deaf"])
+def test_an_environment_that_does_not_close_is_ended(unruly, monkeypatch, name):
     monkeypatch.setattr("runners.parallel_runner.CLOSE_SECONDS", 0.5)
-    runner = unruly("Hanging")
+    runner = unruly(name)
     runner.close()
     assert not workers()
+
+
+def test_an_environment_that_is_ended_in_the_middle_of_a_call_is_closed_all_the_same(unruly, tmp_path, monkeypatch):
+    monkeypatch.setattr("runners.parallel_runner.CLOSE_SECONDS", 0.5)
+    runner = unruly("Busy")
+    for pipe in runner.pipes:
+        pipe.send(("reset", 1))
+    wait_until(lambda: len(list(tmp_path.glob("busy *"))) == 2)
+    runner.close()
+    assert not workers() and len(list(tmp_path.glob("closed *"))) == 2
 
 
 @pytest.mark.parametrize("kind, n_processes", [(ParallelRunner, 2), (VectorRunner, 1)])

@@ -10,8 +10,8 @@ from envs.multiagentenv import EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
 __all__ = [
-    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "env_path", "make_batch_from_path", "make_env",
-    "make_env_from_path", "task_name",
+    "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "check_keeps_replays", "env_path",
+    "game_versions", "make_batch_from_path", "make_env", "make_env_from_path", "task_name",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
@@ -19,11 +19,15 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "sc2": "envs.sc2:SC2Env",
+    "sc2v2": "envs.sc2v2:SC2V2Env",
     "smax": "envs.smax:SMAXEnv",
 }
-REQUIREMENTS: dict[str, str] = {  # an adapter's module -> the file that installs its suite, if not requirements.txt
+REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if not requirements.txt
     "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
+    "envs.sc2": "requirements-sc2.txt --no-deps",
+    "envs.sc2v2": "requirements-sc2.txt --no-deps",
     "envs.smax": "requirements-smax.txt",
 }
 
@@ -70,6 +74,21 @@ def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
             f"the archive's env_args would import the package {package}, and so run its code: if you trust it, add it "
             f"to SUITES in src/{env_class.__module__.replace('.', '/')}.py"
         )
+
+
+def check_keeps_replays(name: str) -> None:
+    """Raise `UserError` for an environment that has no replays to save."""
+    path = env_path(name)
+    with _installed(path):
+        if _env_class(path).save_replay is MultiAgentEnv.save_replay:
+            raise UserError(f"save_replay=True: {name} keeps no replays; src/record.py films many environments")
+
+
+def game_versions(name: str, env_args: Mapping[str, Any]) -> dict[str, str]:
+    """Return what results depend on beside the code, for the archive; see `MultiAgentEnv.versions`."""
+    path = env_path(name)
+    with _installed(path):
+        return _env_class(path).versions(env_args)
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv, Outcome, View
+from utils.errors import UserError
 
 
 class EnvBatch(ABC):
@@ -29,6 +31,10 @@ class EnvBatch(ABC):
     @abstractmethod
     def get_stats(self) -> dict[str, float]:
         """Return the sums of `MultiAgentEnv.get_stats`."""
+
+    def save_replays(self, folder: Path) -> None:
+        """Write every slot's replay, see `MultiAgentEnv.save_replay`, into a folder of its own under `folder`."""
+        raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replays()")
 
     @abstractmethod
     def close(self) -> None:
@@ -59,6 +65,11 @@ class EnvsInTurn(EnvBatch):
     def get_stats(self) -> dict[str, float]:
         """Return the sums of the environments' numbers."""
         return summed(env.get_stats() for env in self.envs)
+
+    def save_replays(self, folder: Path) -> None:
+        """Ask every environment for its replay."""
+        for slot, env in enumerate(self.envs):
+            env.save_replay(folder / str(slot))
 
     def close(self) -> None:
         """Close every environment."""

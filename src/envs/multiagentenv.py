@@ -127,6 +127,11 @@ class MultiAgentEnv(ABC):
     def close(self) -> None:
         """Free what the environment holds, its processes too; calling it again does nothing."""
 
+    @classmethod
+    def versions(cls, env_args: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the results depend on beside the code and its packages, a game's build, say; for the archive."""
+        return {}
+
     def get_stats(self) -> dict[str, float]:
         """Return numbers of the environment's whole life, such as games restarted; batches add them up."""
         return {}
@@ -143,5 +148,8 @@ class MultiAgentEnv(ABC):
         raise UserError(f"this environment cannot be drawn: {type(self).__name__} has no render()")
 
     def save_replay(self, folder: Path) -> None:
-        """Write the running episode, or the last one, into `folder` in the game's own format. Optional."""
+        """Write the running episode or the last one, or all since the game began, in its own format. Optional.
+
+        `folder` need not exist. An environment that has played nothing writes nothing.
+        """
         raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replay()")

@@ -17,7 +17,7 @@ from typing import Any
 from envs import make_env_from_path
 from envs.batch import reset_one, step_one
 from envs.multiagentenv import MultiAgentEnv
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 
 SHOW_STACK = signal.SIGUSR1  # lets a worker write to stderr where it is, whatever keeps it
 STDERR = 2  # the file descriptor: `sys.stderr` may be None
@@ -28,13 +28,15 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     """Serve one environment over a pipe until told to close, or until the other end is gone.
 
     Sends the environment's `EnvInfo` first, then answers ("reset", seed) with a `View`, ("step", actions) with an
-    `Outcome` (or either with an `EpisodeLostError`) and ("stats", None) with numbers, each as ("ok", value), or ends
-    with ("mistake", line) of a `UserError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
+    `Outcome` (or either with an `EpisodeLostError`), ("stats", None) with numbers and ("save_replay", folder) with
+    None, each as ("ok", value). Or it ends with ("mistake", line) of a `UserError`, ("failure", line) of a
+    `RunFailedError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable(STDERR)  # a crash in C shows where
     faulthandler.register(SHOW_STACK, STDERR, all_threads=False)
     Thread(target=_end_after_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _leave)  # so that the environment is closed, and with it what it has started
     env = None
     try:
         env = make_env_from_path(env_path, env_args)
@@ -48,6 +50,8 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
         return  # the parent is gone
     except UserError as mistake:
         pipe.send(("mistake", str(mistake)))
+    except RunFailedError as failure:
+        pipe.send(("failure", str(failure)))
     except Exception:  # noqa: BLE001  the parent tells, with this traceback
         pipe.send(("error", traceback.format_exc()))
     finally:
@@ -62,7 +66,13 @@ def _end_after_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
 def _answer(env: MultiAgentEnv, command: str, argument: Any) -> Any:
     if command == "reset":
         return reset_one(env, argument)
+    if command == "save_replay":
+        return env.save_replay(argument)
     return step_one(env, argument) if command == "step" else env.get_stats()

@@ -6,6 +6,7 @@ Letters: n episodes at once, T the episode limit, N agents, A actions.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,10 @@ class BaseRunner(ABC):
     @abstractmethod
     def _env_stats(self) -> dict[str, float]:
         """Return the environments' own numbers, summed."""
+
+    @abstractmethod
+    def save_replays(self, folder: Path) -> None:
+        """Write each environment's replay, in the game's own format, into `folder`/0, `folder`/1, …"""
 
     @abstractmethod
     def close(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from select import POLLIN, poll
 from typing import Any
 
@@ -24,7 +25,7 @@ from envs.batch import summed
 from envs.multiagentenv import EpisodeLostError, Outcome, View
 from envs.serving import CLOSE_SECONDS, SHOW_STACK, serve
 from runners.base_runner import BaseRunner, Limits, failed_run
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
 
 HOUR = 3600.0  # seconds
 GRACE = 1.0  # seconds more for an answer that is late because the whole program was stopped and went on
@@ -101,6 +102,8 @@ class ParallelRunner(BaseRunner):
             raise self._died(slot) from None
         if status == "mistake":
             raise UserError(value)
+        if status == "failure":
+            raise RunFailedError(value)
         if status == "error":
             fault = EpisodeLostError(f"environment worker {slot} failed: {value.strip().splitlines()[-1]}")
             fault.add_note(value.rstrip())
@@ -154,6 +157,14 @@ class ParallelRunner(BaseRunner):
             self._send(slot, "stats")
         answers = self._answers(range(self.batch_size))
         return summed(answer for answer in answers if isinstance(answer, dict))  # a worker's numbers die with it
+
+    def save_replays(self, folder: Path) -> None:
+        """Ask every worker for its replay."""
+        for slot in range(self.batch_size):
+            self._send(slot, "save_replay", folder / str(slot))
+        for lost in self._answers(range(self.batch_size)):
+            if isinstance(lost, EpisodeLostError):
+                raise RunFailedError(f"no replay was saved: {lost}")
 
     def close(self) -> None:
         """Ask every worker to close its environment, and end those that do not."""

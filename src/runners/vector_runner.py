@@ -1,6 +1,7 @@
 """All environments in this process, stepped together: the quickest way for cheap environments."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ class VectorRunner(BaseRunner):
 
     def _env_stats(self) -> dict[str, float]:
         return self.batch.get_stats()
+
+    def save_replays(self, folder: Path) -> None:
+        """Ask the batch for its replays."""
+        self.batch.save_replays(folder)
 
     def close(self) -> None:
         """Close every environment."""
