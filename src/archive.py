@@ -9,6 +9,8 @@ from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
+from absolute import evaluate_best
+from envs import versions
 from resuming import save
 from run import Run, evaluate, train
 from utils.commit import commit_of
@@ -70,6 +72,8 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
             else:
                 with listening() as stop:
                     train(run, folder, console, save, stop)
+                    if args.absolute_factor > 0:
+                        evaluate_best(run, folder, console, stop)
         finally:
             console.close()
             if writer is not None:
@@ -92,14 +96,14 @@ def _new_root(run: Run) -> Path:
 
 
 def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
-    """Return what `info.json` says of the code: the commit, and a resumed run's later starts with theirs."""
-    commit = commit_of(SOURCE)
+    """Return what `info.json` says of the code: the commit, the environment's packages; and of each later start."""
+    code = {"commit": commit_of(SOURCE), "environment": versions(run.args.env, run.args.env_args)}
     if resumed is None:
-        return {"commit": commit}
+        return code
     said = resumed / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start
     earlier = read_json(said) if said.exists() else {}
-    start = {"t_env": run.t_env, "commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-    return {"commit": commit} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
+    start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    return code | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 
 
 def _tensorboard(folder: Path) -> Any:

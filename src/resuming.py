@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from absolute import forget_others
 from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
 from utils.checkpoint import CHECKPOINTS, last_checkpoint, load_checkpoint, save_checkpoint
@@ -19,6 +20,7 @@ from utils.errors import UserError
 from utils.files import write_whole
 from utils.random_state import random_numbers, random_tensors
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
+from utils.run_folder import read_json
 
 REPLAY = "replay"
 METRICS = "metrics.json"  # sacred's
@@ -36,6 +38,7 @@ def save(run: Run, folder: Path) -> Path:
     path = save_checkpoint(folder / CHECKPOINTS, run.t_env, tensors, numbers, figures)
     run.replay_saved = buffer.inserted
     forget_episodes(replay, below=buffer.oldest)
+    forget_others(run, folder)
     return path
 
 
@@ -90,7 +93,7 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
             eval_bytes = restore(run, folder, checkpoint)
         elif settings["checkpoint_path"] is not None:
             raise UserError(f"{folder} has no checkpoint yet: start it again")
-        if run.t_env >= run.args.t_max:
+        if run.t_env >= run.args.t_max and read_json(folder / "run.json")["status"] == "COMPLETED":
             raise UserError(
                 f"{folder} has trained its {run.args.t_max} steps; to train on: resume={folder} with t_max=..."
             )
@@ -109,3 +112,4 @@ def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
     else:
         (folder / EVAL_EPISODES).unlink(missing_ok=True)  # its header is written with its first row
     cut_episodes(folder / REPLAY, end=run.buffer.inserted)
+    forget_others(run, folder)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from envs.batch import EnvBatch
@@ -11,7 +12,7 @@ from utils.errors import UserError, nearest
 
 __all__ = [
     "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "env_path", "make_batch_from_path", "make_env",
-    "make_env_from_path", "task_name",
+    "make_env_from_path", "task_name", "versions",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
@@ -57,6 +58,20 @@ def task_name(name: str, env_args: Mapping[str, Any]) -> str:
     path = env_path(name)
     with _installed(path):
         return _env_class(path).task_name(env_args)
+
+
+def versions(name: str, env_args: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of the packages that decide what the task is, by pip's names."""
+    path = env_path(name)
+    with _installed(path):
+        return {package: _version(package) for package in _env_class(path).packages(env_args)}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a folder on the path, not put there by pip
+        return "unknown"
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

@@ -83,6 +83,11 @@ class MultiAgentEnv(ABC):
         """Return the task's label, safe as a folder name, without starting anything; `UserError` for a bad task."""
 
     @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages, by pip's names, that decide what the task is; the archive gives their versions."""
+        return ()
+
+    @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":
         """Return n of these environments to be stepped together: here in turn; suites with batches of their own differ.
 
