@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch as th
 from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
@@ -97,7 +98,8 @@ def _new_root(run: Run) -> Path:
 
 def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     """Return what `info.json` says of the code: the commit, the environment's packages; and of each later start."""
-    code = {"commit": commit_of(SOURCE), "environment": versions(run.args.env, run.args.env_args)}
+    environment = versions(run.args.env, run.args.env_args)
+    code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": th.__version__}}
     if resumed is None:
         return code
     said = resumed / "info.json"  # sacred writes it with its first heartbeat, some seconds after the start

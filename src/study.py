@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str]) -> tuple[ModuleType, Namespace]:
     modules = {}
     for name, (module, summary) in SUBCOMMANDS.items():
         subparser = words.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        if argv and argv[0] == name:
+        if name in argv[:1]:
             modules[name] = import_module(module)
             modules[name].configure(subparser)
     args = parser.parse_args(argv)

@@ -11,12 +11,12 @@ import absolute
 import main
 import resuming
 
-# Evaluations are deterministic here. Seed 1 is best at 280 of 300 steps, seed 2 at 80; they end with 6 and 5.
+# Evaluations are deterministic here. Seed 1 is best at 280 of 300 steps, seed 2 at 80, seed 4 at 0.
 CLIMBING = {
     "env_args.key": "climbing", "lr": "0.01", "t_max": "300", "test_interval": "40", "absolute_factor": "2",
-    "buffer_size": "512",
 }  # fmt: skip
-LATE, EARLY = {"seed": "1"}, {"seed": "2"}
+LATE, EARLY, FIRST = {"seed": "1"}, {"seed": "2"}, {"seed": "4"}
+ALL_EPISODES = {"buffer_size": "512"}  # so that replay goes back to every checkpoint
 
 
 def climb(results, **settings):
@@ -69,10 +69,10 @@ def same_absolute(one, other):
     assert files(one / "best") == files(other / "best")
 
 
-@pytest.mark.parametrize("seed", [LATE, EARLY], ids=["late", "early"])
+@pytest.mark.parametrize("seed", [FIRST, EARLY], ids=["first", "early"])
 @pytest.mark.parametrize("checkpoint", [0, 2, 3])
 def test_a_run_that_died_ends_with_the_same_absolute_metric(seed, checkpoint, tmp_path):
-    whole = climb(tmp_path / "whole", **seed)
+    whole = climb(tmp_path / "whole", **seed, **ALL_EPISODES)
     died = tmp_path / "died" / "1"
     shutil.copytree(whole, died)
     stop_after(died, checkpoint)

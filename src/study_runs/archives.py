@@ -38,7 +38,7 @@ class Standing:
 
 
 class Archives:
-    """Finds the archives of planned runs by their settings, and reads again only what has changed since the last time."""
+    """Finds the archives of planned runs by their settings; reads again only what has changed since the last time."""
 
     def __init__(self, config_dir: Path) -> None:
         self._config_dir = config_dir
@@ -65,7 +65,7 @@ class Archives:
         return Standing(state, folder, t_env, speed, test)
 
     def strangers(self, runs: Iterable[PlannedRun]) -> list[Path]:
-        """Return the archives below the study's folders that belong to none of its runs: of an earlier form of its file."""
+        """Return the archives below the study's folders that belong to none of its runs: its file has changed."""
         runs = list(runs)
         folders = {folder for results in {run.results for run in runs} for folder in _folders(results, "*", "*")}
         return sorted(folders - {folder for run in runs for folder in self._matching(run)})

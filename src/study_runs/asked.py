@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from study_runs.planned_run import STUDIES, PlannedRun, planned_runs
+from study_runs.planned_run import PlannedRun, planned_runs
 from study_runs.study_file import read_study, running_settings
 from utils.settings_file import file_label
 from utils.settings_schema import Value

@@ -50,8 +50,8 @@ class View(Protocol):
     def say(self, line: str) -> None:
         """Take note of an event."""
 
-    def show(self, standings: Mapping[str, Standing], gave_up: Mapping[str, str]) -> None:
-        """Show where the runs stand."""
+    def show(self, standings: Mapping[str, Standing], gave_up: Mapping[str, str], last: bool) -> None:
+        """Show where the runs stand, now and then and for the last time."""
 
 
 class Driver:
@@ -67,14 +67,13 @@ class Driver:
         self._failures: dict[str, int] = {}
         self._spoilt: set[Path] = set()  # folders that could not be resumed
         self._looked = float("-inf")
-        self._standings: dict[str, Standing] = {}
 
     def work(self) -> None:
         """Do all there is to do; raise `Stopped` when asked to stop, once the runs have saved and ended."""
         with listening() as stop:
             try:
                 self._work(stop)
-                self._look(now=True)
+                self._look(last=True)
                 stop.check()
             except BaseException:  # the second signal, or a fault of ours
                 self._end_at_once()
@@ -98,10 +97,10 @@ class Driver:
                     waiting.insert(0, run)
             self._look()
 
-    def _look(self, now: bool = False) -> None:
-        if now or time.monotonic() - self._looked > self.running["look_interval"]:
-            self._standings = {run.name: self.archives.standing(run) for run in self.runs}
-            self.view.show(self._standings, self.gave_up)
+    def _look(self, last: bool = False) -> None:
+        if last or time.monotonic() - self._looked > self.running["look_interval"]:
+            standings = {run.name: self.archives.standing(run) for run in self.runs}
+            self.view.show(standings, self.gave_up, last)
             self._looked = time.monotonic()
 
     def _start(self, run: PlannedRun) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 from study_runs import locks, process
 from study_runs.process import TAKEN, Work

@@ -15,7 +15,7 @@ TAKEN = 75  # instead of an exit code: another process worked at the run until n
 
 
 class Work(NamedTuple):
-    """What a process is to do: `main.py` with these words, in `cwd`, with so many threads; where its lock and log are."""
+    """What a process is to do: `main.py` with these words, in `cwd`, with so many threads; and its lock and log."""
 
     words: list[str]
     cwd: Path
@@ -32,18 +32,22 @@ def start(work: Work) -> subprocess.Popen[bytes] | None:
     lock = locks.take(work.lock)
     if lock is None:
         return None
-    with lock, work.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-u", str(MAIN), *work.words],
-            cwd=work.cwd,
-            env=os.environ | {"OMP_NUM_THREADS": str(work.threads)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=[lock.fileno()],
-        )
-        locks.sign(lock, process.pid)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's workers block it, children inherit
+    try:
+        with lock, work.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-u", str(MAIN), *work.words],
+                cwd=work.cwd,
+                env=os.environ | {"OMP_NUM_THREADS": str(work.threads)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+            locks.sign(lock, process.pid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return process
 
 

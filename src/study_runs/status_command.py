@@ -20,6 +20,6 @@ def work(args: Namespace) -> None:
     console = study_console()
     console.print(table(study.runs, standings, {}, study.running["jobs"]))
     who = locks.holder(study.lock)
-    console.print("nobody is doing its runs now" if who is None else f"its runs are done by process {who.pid} on {who.host}")
+    console.print("nobody does its runs now" if who is None else f"process {who.pid} on {who.host} does its runs")
     for folder in archives.strangers(study.runs):
         console.print(f"note: {folder} is of none of these runs; was the study's file different then?")

@@ -1,4 +1,4 @@
-"""A study's file: which algorithms, tasks, seeds and variants, and how their runs are done. `docs/studies.md` shows one.
+"""A study's file: which algorithms, tasks, seeds and variants, and how their runs are done. See `docs/studies.md`.
 
 Values are texts, as on the command line of `main.py`, and are read by the settings' own declarations.
 """
@@ -21,7 +21,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What the file says: `algorithms` name a config, or give `config` and settings; `tasks` `env_config` and settings."""
+    """What the file says. An algorithm is a config's name, or has `config` and settings; a task has `env_config`."""
 
     algorithms: Annotated[list[str | Settings], Meta(min_length=1)]
     tasks: Annotated[list[Settings], Meta(min_length=1)]
@@ -32,7 +32,7 @@ class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def read_study(path: Path) -> tuple[str, StudyFile]:
-    """Return a study's name, which is its file's, and what the file says; raise `UserError`, one line, for a mistake."""
+    """Return a study's name, which is its file's, and what the file says; raise `UserError` for a mistake in it."""
     label, name = file_label(path), path.stem
     tree = _plain(read_mapping(path, TRICKS)[0], label)
     for what, given in (("its name", name), *(("variant", variant) for variant in _keys(tree, "variants"))):

@@ -35,7 +35,7 @@ class TableView:
         """Print an event above the table."""
         self._live.console.print(Text(line))
 
-    def show(self, standings: Standings, gave_up: Mapping[str, str]) -> None:
+    def show(self, standings: Standings, gave_up: Mapping[str, str], last: bool) -> None:
         """Bring the table up to date."""
         rows = max(5, self._live.console.height - 6)
         self._live.update(table(self._runs, standings, gave_up, self._slots, rows), refresh=True)
@@ -52,9 +52,9 @@ class LineView:
         """Print an event."""
         self._console.print(Text(line))
 
-    def show(self, standings: Standings, gave_up: Mapping[str, str]) -> None:
+    def show(self, standings: Standings, gave_up: Mapping[str, str], last: bool) -> None:
         """Print a line if it is time for one."""
-        if time.monotonic() - self._last >= self._interval:
+        if last or time.monotonic() - self._last >= self._interval:
             self._console.print(Text(summary(self._runs, standings, gave_up, self._slots)))
             self._last = time.monotonic()
 
@@ -73,7 +73,7 @@ def view_of(runs: Sequence[PlannedRun], slots: int, line_interval: float) -> Ite
 def table(
     runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], slots: int, rows: int | None = None
 ) -> Table:
-    """Return one row per run; with more than `rows` of them, those that run or failed come first, and the rest is cut."""
+    """Return one row per run; of more than `rows`, those that run or failed come first, and the rest is cut."""
     drawn = Table(caption=summary(runs, standings, gave_up, slots), caption_justify="left")
     variants = any(run.variant for run in runs)
     words = ["task", "algorithm", *(["variant"] if variants else []), "seed", "state"]
