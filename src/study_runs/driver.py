@@ -33,9 +33,10 @@ class Task(Protocol):
 
 
 class Place(Protocol):
-    """Where runs are worked at: `slots` says how many at once."""
+    """Where runs are worked at. It takes `slots` at a time, of which it does about `at_once`, and queues the rest."""
 
     slots: int
+    at_once: int
 
     def start(self, work: Work) -> Task:
         """Begin to work at a run."""
@@ -80,7 +81,9 @@ class Driver:
                 raise
 
     def _work(self, stop: StopRequest) -> None:
-        waiting = [run for run in self.runs if self.archives.standing(run).state is not State.FINISHED]
+        states = {run.name: self.archives.standing(run).state for run in self.runs}
+        waiting = [run for run in self.runs if states[run.name] is not State.FINISHED]
+        waiting.sort(key=lambda run: states[run.name] is not State.RUNNING)  # what runs already takes its place first
         passed_on = False
         while self._tasks or (waiting and stop.signum is None):
             while waiting and stop.signum is None and len(self._tasks) < self.place.slots:
@@ -109,12 +112,14 @@ class Driver:
         threads = self.running["cpus_per_run"]
         if at.folder is None or at.folder in self._spoilt:
             words = [*run.words(), f"threads={threads}"]
-            self.view.say(f"{run.name}: begins")
+            said = "begins"
         else:
             words = [f"resume={at.folder}", "with", f"t_max={run.t_max}", f"threads={threads}"]
             self._resumed.add(run.name)
-            self.view.say(f"{run.name}: goes on in {at.folder}")
-        run.results.mkdir(parents=True, exist_ok=True)
+            said = f"goes on in {at.folder}"
+        if at.state is State.RUNNING:
+            said = "another process works at it; waiting for that"
+        self.view.say(f"{run.name}: {said}")
         self._tasks[run.name] = self.place.start(Work(words, Path.cwd(), threads, lock_path(run), log_path(run)))
 
     def _again(self, run: PlannedRun, code: int, stop: StopRequest) -> bool:

@@ -39,7 +39,7 @@ class Local:
     start: Callable[[Work], LocalTask] = staticmethod(LocalTask)
 
     def __init__(self, jobs: int) -> None:
-        self.slots = jobs
+        self.slots = self.at_once = jobs
 
     def close(self) -> None:
         """Nothing is left to end."""

@@ -66,6 +66,7 @@ class RayCluster:
                 ray.shutdown()
                 setting, there = f"{what.lower()}s_per_run", room.get(what, 0)
                 raise UserError(f"{setting}={share:g}: the cluster has {there:g}; take fewer, or another cluster")
+        self.at_once = int(min(room["CPU"] // cpus, room["GPU"] // gpus if gpus else self.slots))
         self._work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(work_at)
 
     def start(self, work: Work) -> RayTask:

@@ -25,7 +25,10 @@ def work(args: Namespace) -> None:
         raise UserError("--jobs is for this machine; with --ray the cluster's resources say how many runs go at once")
     study = asked.read(args.file, {} if args.jobs is None else {"jobs": args.jobs})
     _check(study)
-    lock = locks.take(study.lock)
+    try:
+        lock = locks.take(study.lock)
+    except OSError as why:
+        raise UserError(f"{study.lock.parent}: cannot write there ({why.strerror})") from why
     if lock is None:
         raise UserError(f"{args.file} is being run already; see python src/study.py status {args.file}")
     with lock:
@@ -33,7 +36,7 @@ def work(args: Namespace) -> None:
         place = _place(study, args.ray)
         archives = Archives(asked.CONFIG_DIR)
         try:
-            with view_of(study.runs, place.slots, study.running["line_interval"]) as view:
+            with view_of(study.runs, place.at_once, study.running["line_interval"]) as view:
                 driver = Driver(study.runs, archives, place, view, study.running)
                 driver.work()
         finally:

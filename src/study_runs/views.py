@@ -28,8 +28,8 @@ def study_console() -> Console:
 class TableView:
     """A table that stays on the screen; events scroll by above it."""
 
-    def __init__(self, runs: Sequence[PlannedRun], slots: int, live: Live) -> None:
-        self._runs, self._slots, self._live = runs, slots, live
+    def __init__(self, runs: Sequence[PlannedRun], at_once: int, live: Live) -> None:
+        self._runs, self._at_once, self._live = runs, at_once, live
 
     def say(self, line: str) -> None:
         """Print an event above the table."""
@@ -38,14 +38,14 @@ class TableView:
     def show(self, standings: Standings, gave_up: Mapping[str, str], last: bool) -> None:
         """Bring the table up to date."""
         rows = max(5, self._live.console.height - 6)
-        self._live.update(table(self._runs, standings, gave_up, self._slots, rows), refresh=True)
+        self._live.update(table(self._runs, standings, gave_up, self._at_once, rows), refresh=True)
 
 
 class LineView:
     """Events as they come, and every `line_interval` seconds where all runs stand."""
 
-    def __init__(self, runs: Sequence[PlannedRun], slots: int, console: Console, line_interval: float) -> None:
-        self._runs, self._slots, self._console, self._interval = runs, slots, console, line_interval
+    def __init__(self, runs: Sequence[PlannedRun], at_once: int, console: Console, line_interval: float) -> None:
+        self._runs, self._at_once, self._console, self._interval = runs, at_once, console, line_interval
         self._last = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -55,26 +55,26 @@ class LineView:
     def show(self, standings: Standings, gave_up: Mapping[str, str], last: bool) -> None:
         """Print a line if it is time for one."""
         if last or time.monotonic() - self._last >= self._interval:
-            self._console.print(Text(summary(self._runs, standings, gave_up, self._slots)))
+            self._console.print(Text(summary(self._runs, standings, gave_up, self._at_once)))
             self._last = time.monotonic()
 
 
 @contextmanager
-def view_of(runs: Sequence[PlannedRun], slots: int, line_interval: float) -> Iterator[TableView | LineView]:
+def view_of(runs: Sequence[PlannedRun], at_once: int, line_interval: float) -> Iterator[TableView | LineView]:
     """Give the view that fits stdout."""
     console = study_console()
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            yield TableView(runs, slots, live)
+            yield TableView(runs, at_once, live)
     else:
-        yield LineView(runs, slots, console, line_interval)
+        yield LineView(runs, at_once, console, line_interval)
 
 
 def table(
-    runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], slots: int, rows: int | None = None
+    runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], at_once: int, rows: int | None = None
 ) -> Table:
     """Return one row per run; of more than `rows`, those that run or failed come first, and the rest is cut."""
-    drawn = Table(caption=summary(runs, standings, gave_up, slots), caption_justify="left")
+    drawn = Table(caption=summary(runs, standings, gave_up, at_once), caption_justify="left")
     variants = any(run.variant for run in runs)
     words = ["task", "algorithm", *(["variant"] if variants else []), "seed", "state"]
     for word in words:
@@ -99,14 +99,14 @@ def table(
     return drawn
 
 
-def summary(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], slots: int) -> str:
+def summary(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], at_once: int) -> str:
     """Return how many runs stand where, and about how long all of them will take yet."""
     counts = Counter("given up" if run.name in gave_up else standings[run.name].state.value for run in runs)
     parts = [f"{count} {word}" for word, count in counts.most_common()]
-    return f"{len(runs)} runs: {', '.join(parts)}{_all_left(runs, standings, gave_up, slots)}"
+    return f"{len(runs)} runs: {', '.join(parts)}{_all_left(runs, standings, gave_up, at_once)}"
 
 
-def _all_left(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], slots: int) -> str:
+def _all_left(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], at_once: int) -> str:
     """Return the time for what is left, by the speed of each algorithm so far; nothing while that is unknown."""
     todo = [run for run in runs if standings[run.name].state is not State.FINISHED and run.name not in gave_up]
     speeds: dict[str, list[float]] = {}
@@ -119,7 +119,7 @@ def _all_left(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping
     seconds = sum(
         max(0, run.t_max - standings[run.name].t_env) / fmean(speeds.get(run.algorithm, [every])) for run in todo
     )
-    return f"; about {described(seconds / min(slots, len(todo)))} left"
+    return f"; about {described(seconds / min(at_once, len(todo)))} left"
 
 
 def _left(run: PlannedRun, at: Standing) -> float | None:
