@@ -1,4 +1,4 @@
-"""Comparisons of many runs: `python src/study.py run|status|stop|diff ...`; `--help` lists them, each has its own."""
+"""Comparisons of many runs: `python src/study.py run|status|stop|diff|report|export ...`; each has its `--help`."""
 
 import sys
 from argparse import Namespace
@@ -23,6 +23,8 @@ SUBCOMMANDS: dict[str, Subcommand] = {  # the word on the command line; only the
     "status": Subcommand("study_runs.status_command", "say how far the runs of a study are"),
     "stop": Subcommand("study_runs.stop_command", "let a study that is being run save its runs and end"),
     "diff": Subcommand("study_runs.diff_command", "say why two runs could disagree"),
+    "report": Subcommand("comparison.report_command", "compare archived runs on one page, with figures and tables"),
+    "export": Subcommand("comparison.export_command", "write archived runs as marl-eval's JSON"),
 }
 
 
