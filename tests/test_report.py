@@ -170,7 +170,8 @@ def test_force_is_printed_on_every_figure_and_table(tmp_path):
     assert told >= found.tags.count("figure") == 6
     assert "better" not in found.text.lower()
     for name in ("scores", "comparisons", "aggregates"):
-        assert "--force" in (out / f"{name}.tex").read_text()
+        caption = (out / f"{name}.tex").read_text().split("\\label")[0]
+        assert "--force" in caption and "test\\_nepisode" in caption
     assert all(row["forced"] for row in rows(out / "scores.csv"))
     (group,) = pool(read_runs([root]), Choice(force=True)).groups
     for chart in (curves(group, "x"), score_chart(group, "x")):
