@@ -187,6 +187,13 @@ def test_smoothing_is_printed_on_the_curves_and_changes_no_score(tmp_path):
     assert rows(tmp_path / "report" / "scores.csv") == scored
 
 
+def test_a_smoothed_curve_is_of_smoothed_runs(tmp_path):
+    archive(tmp_path / "results", "qmix", 1, 1, values=(0.0, 0.4, 0.8))
+    (group,) = pool(read_runs([tmp_path / "results"]), Choice(smooth=2)).groups
+    for panel in curves(group, "x").panels:
+        assert panel.strokes[0].y[-1] == pytest.approx(0.6)
+
+
 def test_what_an_archive_says_is_text_on_the_page(tmp_path):
     root = study(tmp_path / "results", algs=("mmsa",), seeds=2)
     failed = {"host": {"hostname": HOSTILE}, "fail_trace": [HOSTILE], "status": "FAILED"}
