@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch as th
 from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
-from envs import game_versions
+from absolute import evaluate_best
+from envs import versions
 from learners.not_finite import NotFiniteError
 from post_mortem import failed_update
 from resuming import save
@@ -101,7 +103,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     @experiment.main
     def _main(_run: Any) -> float:
         folder = Path(observer.dir)
-        _run.info |= _said_of_code(run, resumed) | game_versions(args.env, args.env_args)
+        _run.info |= _said_of_code(run, resumed)
         run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
         writer = _tensorboard(folder) if args.use_tensorboard else None
         if writer is not None:
@@ -115,6 +117,8 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
                 with listening() as stop:
                     observer.stop = stop
                     train(run, folder, console, save, stop)
+                    if args.absolute_factor > 0:
+                        evaluate_best(run, folder, console, stop)
         except NotFiniteError as bad:
             raise failed_update(run, folder, bad) from bad
         except (MemoryError, RuntimeError) as why:
@@ -145,13 +149,14 @@ def _new_root(run: Run) -> Path:
 
 
 def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
-    """Return what `info.json` says of the code: the commit, and a resumed run's later starts with theirs."""
-    commit = commit_of(SOURCE)
+    """Return what `info.json` says of the code: the commit, the environment's packages; and of each later start."""
+    environment = versions(run.args.env, run.args.env_args)
+    code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": th.__version__}}
     if resumed is None:
-        return {"commit": commit}
+        return code
     earlier = read_info(resumed)
-    start = {"t_env": run.t_env, "commit": commit, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-    return {"commit": commit} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
+    start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    return code | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 
@@ -21,24 +21,14 @@ import numpy as np
 from matplotlib.ticker import EngFormatter
 
 from utils.arguments import Parser
-from utils.config import ALGS, config_names
 from utils.errors import UserError, nearest
+from utils.line_styles import style_of
+from utils.series import Series, aligned
 
-CONFIG_DIR = Path(__file__).parent / "config"
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3
-# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is left out, it is too pale for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINES = ("-", "--", ":", "-.")
 NOT_A_DIFFERENCE = {"seed", "local_results_path", "checkpoint_path", "save_model", "save_model_interval", "device",
                     "threads", "use_tensorboard", "runner", "log_interval", "learner_log_interval"}  # fmt: skip
-
-
-class Series(NamedTuple):
-    """One metric of one run: environment steps and values, both (n,)."""
-
-    steps: np.ndarray
-    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -107,27 +97,6 @@ def grouped(runs: Iterable[ArchivedRun]) -> dict[str, dict[str, list[ArchivedRun
     return groups
 
 
-def aligned(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
-    """Return common steps (n,) and the values of every run there, (runs, n).
-
-    Episodes differ in length, so runs are evaluated at slightly different steps: values are interpolated between
-    them, over the stretch that every run covers.
-    """
-    first, last = max(s.steps[0] for s in series), min(s.steps[-1] for s in series)
-    if first > last:
-        raise UserError("runs of one algorithm on one task cover different steps, with no overlap: plot them apart")
-    steps = np.unique(np.concatenate([s.steps for s in series]))
-    steps = steps[(first <= steps) & (steps <= last)]
-    return steps, np.stack([np.interp(steps, s.steps, s.values) for s in series])
-
-
-def style_of(algorithm: str) -> dict[str, str]:
-    """Return the colour and line of an algorithm: the same in every picture, whatever else is in it."""
-    known = config_names(CONFIG_DIR, ALGS)
-    place = known.index(algorithm) if algorithm in known else len(known)
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
-
-
 def draw(runs: Sequence[ArchivedRun], metric: str, out: Path) -> None:
     """Draw one panel per task and one line per algorithm: the mean over its runs, shaded from least to greatest."""
     tasks = grouped(runs)
@@ -138,10 +107,11 @@ def draw(runs: Sequence[ArchivedRun], metric: str, out: Path) -> None:
         for algorithm, members in algorithms.items():
             steps, values = aligned([run.series(metric) for run in members])
             style = style_of(algorithm)
-            panel.plot(steps, values.mean(axis=0), marker=".", label=f"{algorithm} ({_count(members)})", **style)
+            panel.plot(steps, values.mean(axis=0), marker=".", label=f"{algorithm} ({_count(members)})",
+                       color=style.colour, linestyle=style.line)  # fmt: skip
             if len(members) > 1:
                 low, high = values.min(axis=0), values.max(axis=0)
-                panel.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+                panel.fill_between(steps, low, high, color=style.colour, alpha=0.2, linewidth=0)
         panel.set(title=task, xlabel="environment steps", ylabel=metric.replace("_", " "))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k
         panel.grid(alpha=0.3)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from absolute import forget_others
 from envs import check_archived
 from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
@@ -21,7 +22,7 @@ from utils.errors import UserError
 from utils.files import write_whole, writing
 from utils.random_state import random_numbers, random_tensors, restore_random
 from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
-from utils.run_folder import read_info
+from utils.run_folder import read_info, read_json
 
 REPLAY = "replay"
 METRICS = "metrics.json"  # sacred's
@@ -45,6 +46,7 @@ def save(run: Run, folder: Path) -> Path:
         if run.args.keep_checkpoints is not None:
             forget_checkpoints(checkpoints, run.args.keep_checkpoints)
         forget_episodes(replay, below=run.replay_needed)
+        forget_others(run, folder)
     run.replay_saved, run.replay_needed = buffer.inserted, buffer.oldest
     return path
 
@@ -122,7 +124,7 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
             eval_bytes = restore(run, folder, checkpoint)
         elif settings["checkpoint_path"] is not None:
             raise UserError(f"{folder} has no checkpoint yet: start it again")
-        if run.t_env >= run.args.t_max:
+        if run.t_env >= run.args.t_max and read_json(folder / "run.json")["status"] == "COMPLETED":
             raise UserError(
                 f"{folder} has trained its {run.args.t_max} steps; to train on: resume={folder} with t_max=..."
             )
@@ -142,3 +144,4 @@ def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
     else:
         (folder / EVAL_EPISODES).unlink(missing_ok=True)  # its header is written with its first row
     cut_episodes(folder / REPLAY, end=run.buffer.inserted)
+    forget_others(run, folder)

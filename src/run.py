@@ -22,8 +22,8 @@ from learners import REGISTRY as LEARNERS
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
-from runners.base_runner import BaseRunner, EpisodeResult, Limits
-from utils.checkpoint import find_checkpoint, load_checkpoint
+from runners.base_runner import BaseRunner, EpisodeResult, Limits, Streams
+from utils.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from utils.config import extended, to_args
 from utils.errors import UserError, nearest
 from utils.files import writing
@@ -37,6 +37,7 @@ from utils.timing import PhaseClock
 REPLAYS = "replays"
 EVAL_EPISODES = "eval_episodes.csv"
 EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
+BEST = "best"  # the folder of the best checkpoint, see absolute.py
 
 
 class Every:
@@ -87,7 +88,7 @@ class Run:
 def build(settings: Mapping[str, Any]) -> Run:
     """Make a run from resolved settings (with a seed); raise `UserError` for what cannot work. Writes nothing."""
     args = to_args(settings)
-    _check(args)
+    check(args)
     th.set_num_threads(args.threads)
     th.manual_seed(seed_number(args.seed, Stream.TORCH))
     clock, logger = PhaseClock(), Logger()
@@ -95,6 +96,8 @@ def build(settings: Mapping[str, Any]) -> Run:
     runner = RUNNERS[args.runner](env_path(args.env), args.env_args, args.batch_size_run, clock, limits)
     try:
         info = runner.info
+        if args.report_metric == "test_battle_won_mean" and not info.has_winner:
+            raise UserError("report_metric=test_battle_won_mean: nobody wins here; take report_metric=test_return_mean")
         args = extended(
             args,
             n_agents=info.n_agents,
@@ -136,7 +139,7 @@ def build(settings: Mapping[str, Any]) -> Run:
         raise
 
 
-def _check(args: Any) -> None:
+def check(args: Any) -> None:
     """Refuse unknown registry names, and settings that are each fine but do not go together."""
     for setting, registry in (
         ("runner", RUNNERS), ("mac", CONTROLLERS), ("learner", LEARNERS), ("agent", AGENTS), ("mixer", MIXERS),
@@ -154,17 +157,23 @@ def _check(args: Any) -> None:
             f"buffer_size={args.buffer_size} is smaller than batch_size={args.batch_size} or "
             f"batch_size_run={args.batch_size_run}: nothing would ever be learnt"
         )
+    if args.device == "cuda" and not th.cuda.is_available():
+        raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
+    if args.cuda_graph and _device(args.device) != "cuda":
+        raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
+    _check_saving(args)
+    task_name(args.env, args.env_args)  # raises for a bad task
+
+
+def _check_saving(args: Any) -> None:
     if args.evaluate and args.checkpoint_path is None:
         raise UserError("evaluate=True needs checkpoint_path=<a run's folder or checkpoint>")
     if args.save_replay:
         if not args.evaluate:
             raise UserError("save_replay=True goes with evaluate=True: a game's replay holds all that it has played")
         check_keeps_replays(args.env)
-    if args.device == "cuda" and not th.cuda.is_available():
-        raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
-    if args.cuda_graph and _device(args.device) != "cuda":
-        raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
-    task_name(args.env, args.env_args)  # raises for a bad task
+    if args.absolute_factor > 0 and not args.save_model:
+        raise UserError("absolute_factor needs the best checkpoint; take save_model=True, or absolute_factor=0")
 
 
 def _device(setting: str) -> str:
@@ -222,6 +231,7 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
         restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
     if not run.logger.history:
         evaluate(run, folder, console)
+        keep_if_best(run, folder)
     while run.t_env < args.t_max:
         play_round(run)
         learn(run)
@@ -230,6 +240,7 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
             log_training(run, console, started)
         if due["test"].due(run.t_env) or last:
             evaluate(run, folder, console)
+            keep_if_best(run, folder)
         if args.save_model and (due["save"].due(run.t_env) or last or stop.signum is not None):
             save(run, folder)
         console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
@@ -296,15 +307,10 @@ def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
 
 def evaluate(run: Run, folder: Path, console: Console) -> None:
     """Play `test_nepisode` greedy episodes on streams of their own, log them, and append one row for each."""
-    streams = evaluation_streams(run, run.args.test_nepisode)
-    results: list[EpisodeResult] = []
-    with run.clock.booking_all_on("test"):
-        for first in range(0, len(streams), run.args.batch_size_run):
-            results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
+    results = play_greedy(run, evaluation_streams(run, run.args.test_nepisode))
     log_results(run, results, prefix="test_")
-    rows = ((run.t_env, r.seed, r.episode_return, r.length, int(r.truncated), _won(run, r)) for r in results)
     with writing(folder / EVAL_EPISODES):
-        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, rows)
+        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, (episode_row(run, run.t_env, result) for result in results))
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
     if run.args.save_replay:
@@ -316,5 +322,26 @@ def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Genera
     return [episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number) for number in range(count)]
 
 
-def _won(run: Run, result: EpisodeResult) -> str:
-    return str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""
+def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> list[EpisodeResult]:
+    """Play one greedy episode per stream, `batch_size_run` at once; raise `Stopped` between those if asked to."""
+    results: list[EpisodeResult] = []
+    with run.clock.booking_all_on("test"):
+        for first in range(0, len(streams), run.args.batch_size_run):
+            results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
+            if stop is not None:
+                stop.check()
+    return results
+
+
+def episode_row(run: Run, t_env: int, result: EpisodeResult) -> tuple[Any, ...]:
+    """Return the row of a greedy episode in the archive's lists, in the order of `EVAL_HEADER`."""
+    won = str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""
+    return t_env, result.seed, result.episode_return, result.length, int(result.truncated), won
+
+
+def keep_if_best(run: Run, folder: Path) -> None:
+    """Save what was just evaluated if it is better than all before, for `absolute.evaluate_best`."""
+    *earlier, last = run.logger.history[run.args.report_metric]["values"]
+    if run.args.absolute_factor > 0 and all(last > value for value in earlier):
+        with writing(folder / BEST):
+            save_checkpoint(folder / BEST, run.t_env, run.learner.state_tensors(), run_numbers(run), {})

@@ -50,9 +50,9 @@ def _processes(wanted: Callable[[list[str]], bool]) -> set[int]:
     return found
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something to become true, and fail after `WAIT` seconds."""
-    deadline = time.monotonic() + WAIT
+def wait_until(condition: Callable[[], object], seconds: float = WAIT) -> None:
+    """Wait for something to become true, and fail when it takes too long."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

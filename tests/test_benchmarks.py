@@ -61,6 +61,12 @@ def test_smax_is_measured_beside_itself():
     assert 0 < float(re.search(r"^3m, 16 battles: runner \d+ steps/s .* ratio (\S+)$", said, re.M)[1]) < 2
 
 
+def test_the_cost_of_the_best_checkpoint_is_told():
+    said = output_of("best_checkpoint", "--episodes", "2")
+    sizes = dict(re.findall(r"^(\w+): evaluation \S+ s, keeping the best \d+ ms, (\S+) MB$", said, re.M))
+    assert sizes.keys() == {"qmix", "mmsa"} and 0.1 < float(sizes["qmix"]) < float(sizes["mmsa"]) < 10
+
+
 @pytest.mark.slow
 def test_whole_runs_are_timed():
     said = output_of("throughput", "--rounds", "1", "--steps", "16000", "--threads", "1")

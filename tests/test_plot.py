@@ -90,8 +90,8 @@ def test_an_algorithm_has_the_same_colour_in_every_picture(results, figures):
     run(results)
     run(results / "sacred" / "hard" / "qmix")
     both, alone = figures
-    assert both.axes[1].lines[1].get_color() == alone.axes[0].lines[0].get_color() == style_of("qmix")["color"]
-    styles = {tuple(style_of(name).values()) for name in config_names(main.CONFIG_DIR, ALGS)}
+    assert both.axes[1].lines[1].get_color() == alone.axes[0].lines[0].get_color() == style_of("qmix").colour
+    styles = {style_of(name) for name in config_names(main.CONFIG_DIR, ALGS)}
     assert len(styles) == len(config_names(main.CONFIG_DIR, ALGS))
 
 

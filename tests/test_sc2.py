@@ -271,7 +271,7 @@ def test_a_run_goes_on_through_lost_games_and_counts_them(alg, name, runner, tmp
     assert all(np.isfinite(figure["values"]).all() for figure in figures.values())
     won = [int(row["won"]) for row in csv_rows(folder)[-3:]]
     assert figures["test_battle_won_mean"]["values"][-1] == pytest.approx(np.mean(won))
-    assert read(folder, "info.json")["StarCraft II"] == f"4.10.0 (build {BUILD})"
+    assert read(folder, "info.json")["environment"]["StarCraft II"] == f"4.10.0 (build {BUILD})"
     assert not games()
 
 

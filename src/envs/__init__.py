@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from envs.batch import EnvBatch
@@ -11,7 +12,7 @@ from utils.errors import UserError, nearest
 
 __all__ = [
     "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "check_keeps_replays", "env_path",
-    "game_versions", "make_batch_from_path", "make_env", "make_env_from_path", "task_name",
+    "make_batch_from_path", "make_env", "make_env_from_path", "task_name", "versions",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
@@ -84,11 +85,19 @@ def check_keeps_replays(name: str) -> None:
             raise UserError(f"save_replay=True: {name} keeps no replays; src/record.py films many environments")
 
 
-def game_versions(name: str, env_args: Mapping[str, Any]) -> dict[str, str]:
-    """Return what results depend on beside the code, for the archive; see `MultiAgentEnv.versions`."""
+def versions(name: str, env_args: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of what decides what the task is: packages, by pip's names, and games."""
     path = env_path(name)
     with _installed(path):
-        return _env_class(path).versions(env_args)
+        env_class = _env_class(path)
+        return {package: _version(package) for package in env_class.packages(env_args)} | env_class.games(env_args)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a folder on the path, not put there by pip
+        return "unknown"
 
 
 def _env_class(path: str) -> type[MultiAgentEnv]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from inspect import signature
 from pkgutil import iter_modules
 from types import ModuleType
@@ -162,6 +163,14 @@ class GymmaEnv(MultiAgentEnv):
         """Return the package of the key if it is none of `SUITES`."""
         package = (parse_key(env_args["key"]).module or "gymnasium").partition(".")[0]
         return None if package in SUITES else package
+
+    @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages that hold the task: the one named by the key, and Gymnasium where that registers it."""
+        found = parse_key(env_args["key"])
+        gymnasium_too = [] if found.task is None else ["gymnasium"]
+        package = (found.module or "gymnasium").partition(".")[0]
+        return sorted({*gymnasium_too, *packages_distributions().get(package, [package])})
 
     def reset(self, seed: int) -> None:
         """Make the environment anew and begin an episode drawn from `seed`."""

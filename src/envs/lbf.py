@@ -178,6 +178,11 @@ class LBFEnv(MultiAgentEnv):
         """Return the canonical key; raise `UserError` for a bad one."""
         return parse_key(env_args["key"]).key
 
+    @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages that hold the rules."""
+        return ("lbforaging",)
+
     def reset(self, seed: int) -> None:
         """Begin a new episode drawn from `seed` alone."""
         self._obs, _ = self._game.reset(seed=int(seed))

@@ -120,6 +120,11 @@ class MAMuJoCoEnv(MultiAgentEnv):
         check_task(scenario, conf)
         return f"{scenario}-{conf.replace('|', '-')}-obsk{env_args['agent_obsk']}"
 
+    @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages that hold the rules."""
+        return ("gymnasium-robotics", "mujoco")
+
     def reset(self, seed: int) -> None:
         """Begin a new episode drawn from `seed` alone: MuJoCo's data, warm starts included, is cleared."""
         self._see(self._game.reset(seed=int(seed))[0])

@@ -88,6 +88,16 @@ class MultiAgentEnv(ABC):
         return None
 
     @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages, by pip's names, that decide what the task is; the archive gives their versions."""
+        return ()
+
+    @classmethod
+    def games(cls, env_args: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of what else decides it, by name: a game that no package brings; for the archive."""
+        return {}
+
+    @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":
         """Return n of these environments to be stepped together: here in turn; suites with batches of their own differ.
 
@@ -126,11 +136,6 @@ class MultiAgentEnv(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free what the environment holds, its processes too; calling it again does nothing."""
-
-    @classmethod
-    def versions(cls, env_args: Mapping[str, Any]) -> dict[str, str]:
-        """Return what the results depend on beside the code and its packages, a game's build, say; for the archive."""
-        return {}
 
     def get_stats(self) -> dict[str, float]:
         """Return numbers of the environment's whole life, such as games restarted; batches add them up."""

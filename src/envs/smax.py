@@ -67,6 +67,11 @@ class SMAXEnv(MultiAgentEnv):
         return f"smax-{map_name}"
 
     @classmethod
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the packages that hold the rules."""
+        return (PACKAGE, "jax")
+
+    @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "SMAXBattles":
         """Return n battles that are stepped in common calls of JAX."""
         cls.task_name(env_args)

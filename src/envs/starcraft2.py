@@ -83,7 +83,12 @@ class StarCraftEnv(MultiAgentEnv):
         self._game.reset()
 
     @classmethod
-    def versions(cls, env_args: Mapping[str, Any]) -> dict[str, str]:
+    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
+        """Return the suite's package."""
+        return (cls.package,)
+
+    @classmethod
+    def games(cls, env_args: Mapping[str, Any]) -> dict[str, str]:
         """Return the game's version and build: results of different ones are not comparable."""
         import_suite(cls.package)
         build = _installed_game(env_args["game_version"]).version.build_version

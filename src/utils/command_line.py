@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.config import ALGS, ENVS, config_names
+from utils.config import ALGS, ENVS, PROTOCOLS, config_names
 from utils.errors import UserError, nearest
 from utils.settings_schema import shown
 
@@ -73,7 +73,8 @@ def usage(config_dir: Path) -> str:
         f"usage: {_FORM}\n"
         f"       {_RESUME_FORM}\n\n"
         f"algorithms (--config):        {_choices('--config', config_dir)}\n"
-        f"environments (--env-config):  {_choices('--env-config', config_dir)}\n\n"
+        f"environments (--env-config):  {_choices('--env-config', config_dir)}\n"
+        f"protocols (with protocol=):   {', '.join(config_names(config_dir, PROTOCOLS))}\n\n"
         f"Settings, their meaning and range: comments in {config_dir}\n\n"
         f"examples:\n{_EXAMPLES}"
     )

@@ -1,4 +1,4 @@
-"""Settings of a run: defaults <- environment <- algorithm (with its `base` files) <- command line.
+"""Settings of a run: defaults <- environment <- algorithm (with its `base` files) <- protocol <- command line.
 
 The comments that declare settings are read in `settings_schema`, the lines of one file in `settings_file`.
 """
@@ -15,8 +15,8 @@ from utils.errors import UserError, nearest
 from utils.settings_file import Entry, read_entries
 from utils.settings_schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
 
-ALGS, ENVS = "algs", "envs"
-_FLAGS = {ALGS: "--config", ENVS: "--env-config"}
+ALGS, ENVS, PROTOCOLS = "algs", "envs", "protocols"
+_FLAGS = {ALGS: "--config", ENVS: "--env-config", PROTOCOLS: "protocol"}
 _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config", "env_config": "--env-config"}
 
 
@@ -57,9 +57,10 @@ def extended(args: Args, **learnt_sizes: object) -> Args:
 
 
 def config_names(config_dir: Path, folder: str) -> list[str]:
-    """Return the sorted names (file stems) of the configs in `folder`, which is ALGS or ENVS."""
+    """Return the sorted names (file stems) of the configs in `folder`, which is ALGS, ENVS or PROTOCOLS."""
     stems = (path.stem for path in (config_dir / folder).glob("*.yaml"))
-    return sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
+    names = sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
+    return [name for name in names if folder != PROTOCOLS or "." not in name]
 
 
 def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
@@ -70,6 +71,10 @@ def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir
     `updates` maps dotted keys to raw text. Raises UserError, one line, for a wrong name, file or value.
     """
     declared, values = _load(config, env_config, config_dir)
+    if "protocol" in declared:
+        protocol = declared["protocol"].parse(updates["protocol"]) if "protocol" in updates else values["protocol"]
+        for entry in _protocol_entries(protocol, env_config, config_dir) if protocol is not None else ():
+            _lay(entry, declared, values)
     for key, text in updates.items():
         if key in _CHOSEN_BY:
             raise UserError(f"{key}={shown(text)}: is chosen by {_CHOSEN_BY[key]}, not after 'with'")
@@ -107,6 +112,17 @@ def _environment_entries(name: str, config_dir: Path) -> list[Entry]:
     entries = read_entries(path)
     if not any(entry.key == "env" for entry in entries):
         raise UserError(f"{entries[0].file}: must set env, the registry name of the environment")
+    return entries
+
+
+def _protocol_entries(name: str, env_config: str, config_dir: Path) -> list[Entry]:
+    """Return what a protocol sets, and above it what it sets with this environment alone (`NAME.ENV_CONFIG.yaml`)."""
+    path = _path(name, PROTOCOLS, config_dir)
+    special = path.with_name(f"{name}.{env_config}.yaml")
+    entries = read_entries(path) + (read_entries(special) if special.exists() else [])
+    for entry in entries:
+        if entry.key in ("env", "protocol"):
+            raise UserError(f"{entry.place}: {entry.key} is not for a protocol to set")
     return entries
 
 

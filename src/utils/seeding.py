@@ -17,6 +17,7 @@ class Stream(IntEnum):
     TORCH = 2
     REPLAY = 3
     INSPECTED_EPISODE = 4
+    ABSOLUTE_EPISODE = 5
 
 
 def seed_sequence(seed: int, stream: Stream, *numbers: int) -> np.random.SeedSequence:

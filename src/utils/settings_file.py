@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,13 @@ import yaml
 from utils.errors import UserError
 from utils.settings_schema import shown
 
-_REFUSED_TOKENS = {
+TRICKS = {
     yaml.TagToken: "a tag",
     yaml.AnchorToken: "an anchor",
     yaml.AliasToken: "an alias",
     yaml.DirectiveToken: "a directive",
+}
+_REFUSED_TOKENS = TRICKS | {
     yaml.BlockEntryToken: "a list",
     yaml.FlowSequenceStartToken: "a list",
     yaml.FlowMappingStartToken: "a mapping in braces",
@@ -43,6 +45,15 @@ def read_entries(path: Path) -> list[Entry]:
 
     Raises UserError, one line with file and line, for whatever is not plain nested `key: value` lines.
     """
+    root, text = read_mapping(path, _REFUSED_TOKENS)
+    return list(_walk(root, "", text, file_label(path)))
+
+
+def read_mapping(path: Path, refused: Mapping[type[yaml.Token], str]) -> tuple[yaml.MappingNode, str]:
+    """Return the YAML of a file as a tree, not yet made into values, and its text.
+
+    Raises UserError, one line with file and line, where it cannot be read, is no mapping, or has a refused token.
+    """
     file = file_label(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -50,7 +61,7 @@ def read_entries(path: Path) -> list[Entry]:
         reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 at byte {error.start}"
         raise UserError(f"{file}: cannot be read: {reason}") from error
     try:
-        _refuse_tokens(text, file)
+        _refuse_tokens(text, file, refused)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -61,7 +72,7 @@ def read_entries(path: Path) -> list[Entry]:
         raise UserError(f"{file}:{line}: not valid YAML: {error.reason}") from error
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{file}:1: must hold `key: value` lines, and holds none")
-    return list(_walk(root, "", text, file))
+    return root, text
 
 
 def file_label(path: Path) -> str:
@@ -70,9 +81,9 @@ def file_label(path: Path) -> str:
     return shown(str(full.relative_to(here) if full.is_relative_to(here) else full))
 
 
-def _refuse_tokens(text: str, file: str) -> None:
+def _refuse_tokens(text: str, file: str, refused: Mapping[type[yaml.Token], str]) -> None:
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if (what := _REFUSED_TOKENS.get(type(token))) is not None:
+        if (what := refused.get(type(token))) is not None:
             line = token.start_mark.line + 1
             raise UserError(f"{file}:{line}: {what} is not accepted, only `key: value` lines (quote a text)")
 

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from learners.targets import greedy_actions
 from utils.drawing import INK, faded
+from utils.panels import BLUE, DPI, ORANGE, blank, plain
 from world_model_report.lookahead import Lookahead
-from world_model_report.style import BLUE, DPI, ORANGE, blank, plain
 
 STEPS_PER_LINE = 25
 FEWEST_COLUMNS = 17  # the legend needs the room

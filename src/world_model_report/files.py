@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from utils.page import folded, table
 from world_model_report.estimates import Comparison, Estimate
-from world_model_report.page import Picture, folded, make_page, table
+from world_model_report.page import Picture, make_page
 from world_model_report.report import Report
 
 # Not metrics.json: that name marks a run's folder, and `plot.py` would take the report for a run.

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from utils.drawing import FAINT, INK
+from utils.panels import BLUE, GREEN, ORANGE, panels, say
 from world_model_report.estimates import WHAT, Estimate, line
-from world_model_report.style import BLUE, GREEN, ORANGE, panels, say
 
 MODEL = {"color": BLUE, "linewidth": 2, "marker": "o", "markersize": 4}
 KEEP = {"color": ORANGE, "linestyle": "--", "marker": "s", "markersize": 3.5}

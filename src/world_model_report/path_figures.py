@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from utils.drawing import INK, RULE
+from utils.panels import panels
 from world_model_report.lookahead import Lookahead
 from world_model_report.planes import Plane, principal_plane
-from world_model_report.style import panels
 
 PATH_STEPS = 5  # imagined steps drawn, where the report looks further
 STARTS = 6  # imagined paths per episode

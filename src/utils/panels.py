@@ -1,4 +1,4 @@
-"""What the report's pictures share. Figures are made without pyplot: no window, and nothing to close."""
+"""What the reports' pictures share. Figures are made without pyplot: no window, and nothing to close."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

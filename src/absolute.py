@@ -1,0 +1,58 @@
+"""The absolute metric (Gorsane et al., 2022): at the end of a run its best policy is evaluated again, on new episodes.
+
+The best is the first with the highest `report_metric`. The evaluation that found it was lucky too, so what it scored
+says too much. While a run trains, `best/t_<steps>` keeps its checkpoint: weights to look at or to begin from.
+"""
+
+import shutil
+from pathlib import Path
+
+from run import BEST, EVAL_HEADER, Run, episode_row, log_results, play_greedy
+from utils.checkpoint import load_checkpoint
+from utils.errors import RunFailedError
+from utils.files import writing
+from utils.logging import Console, append_rows
+from utils.seeding import Stream, episode_streams
+from utils.stopping import StopRequest
+
+ABSOLUTE_EPISODES = "absolute_episodes.csv"
+
+
+def evaluate_best(run: Run, folder: Path, console: Console, stop: StopRequest) -> None:
+    """Let the learner take up the best checkpoint and play `absolute_factor` times `test_nepisode` greedy episodes.
+
+    They are logged as `absolute_…` at the run's last step; the rows of `absolute_episodes.csv` give the checkpoint's.
+    """
+    t_best, args = best_step(run), run.args
+    path = folder / BEST / f"t_{t_best}"
+    if not path.exists():
+        raise RunFailedError(f"{path}, the best checkpoint, is gone: there is nothing to make the absolute metric of")
+    tensors, numbers = load_checkpoint(path)
+    run.learner.load_state(tensors, numbers["learner"])
+    count = args.absolute_factor * args.test_nepisode
+    console.say(f"t_env {run.t_env}: playing {count} episodes with the best checkpoint, t_env {t_best}")
+    streams = [episode_streams(run.eval_seed, Stream.ABSOLUTE_EPISODE, t_best, number) for number in range(count)]
+    results = play_greedy(run, streams, stop)
+    log_results(run, results, prefix="absolute_")
+    with writing(folder / ABSOLUTE_EPISODES):
+        append_rows(folder / ABSOLUTE_EPISODES, EVAL_HEADER, (episode_row(run, t_best, result) for result in results))
+    mean = run.logger.latest["absolute_return_mean"]
+    console.say(f"t_env {run.t_env}: absolute return {mean:.3f} over {len(results)} greedy episodes")
+
+
+def best_step(run: Run) -> int:
+    """Return the environment steps of the best evaluation so far, the first of equals; -1 before the first one."""
+    series = run.logger.history.get(run.args.report_metric, {"values": [], "steps": []})
+    return max(zip(series["values"], series["steps"], strict=True), key=lambda pair: pair[0], default=(0, -1))[1]
+
+
+def forget_others(run: Run, folder: Path) -> None:
+    """Delete what is not the best checkpoint now, and the absolute metric.
+
+    Only when a run has just written a checkpoint or gone back to one: in between it may still go back to a time when
+    another was the best.
+    """
+    for path in (folder / BEST).glob("t_*"):
+        if path.name != f"t_{best_step(run)}":
+            shutil.rmtree(path)
+    (folder / ABSOLUTE_EPISODES).unlink(missing_ok=True)

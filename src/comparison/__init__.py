@@ -1,0 +1,1 @@
+"""Reports over many archived runs: reading, pooling, statistics, figures, page and export."""

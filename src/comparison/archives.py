@@ -1,0 +1,152 @@
+"""Archived runs as data: what their JSON says, or why it cannot be used. Nothing in an archive is run."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.errors import UserError
+
+SAYS_RUN = ("config.json", "run.json", "metrics.json")  # where one of them is, a run was started
+NEEDED = {"name": str, "seed": int, "env": str, "env_args": dict, "t_max": int, "test_interval": int,
+          "test_nepisode": int, "evaluate": bool}  # fmt: skip
+SILENT = 300.0  # seconds without a heartbeat, sacred's come every ten, after which a run is taken for dead
+
+
+@dataclass(frozen=True)
+class ArchivedRun:
+    """One run's folder: sacred's `config.json`, `metrics.json`, `run.json` and `info.json`.
+
+    `problem` says why its figures cannot be used; then the rest holds what could be read.
+    """
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def task(self) -> str:
+        """The task's label, which the archive keeps as a folder name."""
+        return self.folder.resolve().parents[1].name
+
+    @property
+    def algorithm(self) -> str:
+        """The name of the algorithm's config, or of its folder where that cannot be read."""
+        name = self.config.get("name")
+        return name if isinstance(name, str) else self.folder.resolve().parent.name
+
+    def ended(self, now: datetime) -> str:
+        """Return how the run ended, in a few words; `now` is an aware time."""
+        status = self.status.get("status")
+        if status == "RUNNING":
+            beat = moment(self.status.get("heartbeat"))
+            if beat is None:
+                return "unknown: no heartbeat"
+            silent = (now - beat).total_seconds() > SILENT
+            return f"died: last heartbeat {beat:%Y-%m-%d %H:%M} UTC" if silent else "still running"
+        if status == "FAILED":
+            trace = self.status.get("fail_trace")
+            return f"failed: {str(trace[-1]).strip()}" if isinstance(trace, list) and trace else "failed"
+        return status.lower() if isinstance(status, str) else "unknown"
+
+
+def moment(text: Any) -> datetime | None:
+    """Return a time of the archive, which is UTC whether it says so or not; None where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def read_runs(folders: Iterable[Path]) -> list[ArchivedRun]:
+    """Return the runs in and below the folders, each once, in the order of their paths, damaged ones too.
+
+    Raises `UserError` for a folder below which no run was ever started.
+    """
+    found: dict[Path, Path] = {}  # a folder may be reached in several ways
+    for name in folders:
+        paths = list(_run_folders(name))
+        if not paths:
+            raise UserError(f"{name}: no run here; give a folder such as results, or results/sacred/<task>")
+        for path in paths:
+            found.setdefault(path.resolve(), path)
+    return [_read_run(found[path]) for path in sorted(found, key=_path_order)]
+
+
+def _path_order(path: Path) -> tuple[Any, ...]:
+    return path.parent, int(path.name) if path.name.isdecimal() else -1, path.name
+
+
+def _run_folders(top: Path) -> Iterator[Path]:
+    for name, below, files in os.walk(top):
+        folder = Path(name)
+        empty_run = folder.name.isdecimal() and folder.parents[2].name == "sacred"
+        if empty_run or any(file in files for file in SAYS_RUN):
+            below.clear()  # a run's checkpoints hold no other runs
+            yield folder
+
+
+def _read_run(folder: Path) -> ArchivedRun:
+    read: dict[str, dict[str, Any]] = {}
+    problems = []
+    for name in (*SAYS_RUN, "info.json"):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            content = {}
+            if name != "info.json":
+                problems.append(f"{name} is missing")
+        except (OSError, ValueError, RecursionError) as why:
+            content = {}
+            problems.append(f"{name} cannot be read ({type(why).__name__})")
+        if not isinstance(content, dict):
+            problems.append(f"{name} holds no names")
+            content = {}
+        read[name] = content
+    config, metrics = read["config.json"], read["metrics.json"]
+    if not problems:
+        problems += _unlike_a_config(config) or _unlike_metrics(metrics)
+    return ArchivedRun(folder, config, metrics, read["run.json"], read["info.json"], "; ".join(problems))
+
+
+def _unlike_a_config(config: Mapping[str, Any]) -> list[str]:
+    wrong = [
+        key for key, kind in NEEDED.items()
+        if not (is_count(config.get(key)) if kind is int else isinstance(config.get(key), kind))
+    ]  # fmt: skip
+    return [f"config.json is none of this project's: {', '.join(wrong)}"] if wrong else []
+
+
+def is_count(value: Any) -> bool:
+    """Return whether this is a whole number from 0 on, of a size that arrays hold."""
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _unlike_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    wrong = sorted(name for name, series in metrics.items() if not _is_series(series))
+    return [f"metrics.json: {', '.join(wrong[:3])} is damaged"] if wrong else []
+
+
+def _is_series(series: Any) -> bool:
+    """Return whether this is `{"steps": [...], "values": [...], "timestamps": [...]}`, steps increasing."""
+    parts = ("steps", "values", "timestamps")
+    if not isinstance(series, dict) or not all(isinstance(series.get(part), list) for part in parts):
+        return False
+    steps, values, times = (series[part] for part in parts)
+    if not len(steps) == len(values) == len(times) > 0 or any(type(x) not in (int, float) for x in (*steps, *values)):
+        return False
+    try:
+        np.array(values, dtype=float)
+        return bool(np.isfinite(np.array(steps, dtype=float)).all()) and all(a < b for a, b in pairwise(steps))
+    except OverflowError:  # a whole number that is too large for anything of ours
+        return False

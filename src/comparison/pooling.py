@@ -1,0 +1,262 @@
+"""Which runs may stand on one line, and which lines side by side: what an honest comparison needs to be equal.
+
+A *group* is a task under one set of conditions: its settings, the environment's version, the protocol, the evaluations.
+A *line* is an algorithm with one set of settings; its runs differ in the seed alone.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from comparison.archives import ArchivedRun
+from comparison.evaluations import Evaluations, evaluations_of
+from comparison.intervals import STATISTICS
+from utils.errors import UserError
+from utils.line_styles import Style, style_of
+
+NOT_RECORDED = "not recorded"
+METRIC, STATISTIC = "test_return_mean", "mean_interval"  # of archives made before `report_metric`, `report_statistic`
+EVALUATION = ("t_max", "test_interval", "test_nepisode", "absolute_factor", "report_metric", "report_statistic")
+# Settings that change no figure, or stand among the conditions.
+NO_VARIANT = {
+    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", *EVALUATION, "local_results_path",
+    "save_model", "save_model_interval", "device", "threads", "use_tensorboard", "runner", "log_interval",
+    "learner_log_interval", "buffer_device", "cuda_graph", "max_losses_in_a_row",
+}  # fmt: skip
+SHOWN_SETTINGS = 2  # of those in which an algorithm's lines differ, in their labels
+LONGEST_VALUE = 24  # letters of a setting's value in a label
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run on a line, and its evaluations."""
+
+    run: ArchivedRun
+    evaluations: Evaluations
+
+
+@dataclass(frozen=True)
+class Line:
+    """An algorithm with one set of settings: its runs by seed, each seed once.
+
+    `settings`: those in which it differs from other lines of its algorithm in this group.
+    """
+
+    label: str
+    algorithm: str
+    style: Style
+    members: tuple[Member, ...]
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A task under one set of conditions, with its lines.
+
+    `metric`: the figure of the archive that is shown. `statistic`: one of `STATISTICS`. `forced`: the conditions in
+    which its runs differ although they were pooled, empty without `--force`.
+    """
+
+    title: str
+    task: str
+    metric: str
+    statistic: str
+    conditions: Mapping[str, str]
+    lines: tuple[Line, ...]
+    forced: tuple[str, ...] = ()
+    smooth: int = 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What is compared, why some runs are not (by folder), and what the reader has to know of the rest."""
+
+    groups: tuple[Group, ...]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is asked for: `force` pools what should not be, `smooth` is the evaluations per value of a curve."""
+
+    force: bool = False
+    metric: str | None = None
+    smooth: int = 1
+
+
+def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
+    """Sort runs into groups and lines."""
+    left_out: dict[str, str] = {}
+    members: dict[str, list[Member]] = {}
+    for run in runs:
+        try:
+            members.setdefault(run.task, []).append(Member(run, _usable(run, choice)))
+        except UserError as why:
+            left_out[str(run.folder)] = str(why)
+    groups: list[Group] = []
+    notes: list[str] = []
+    for task, all_members in sorted(members.items()):
+        parts = _by_conditions(all_members)
+        differing = _differing([conditions for conditions, _ in parts])
+        if len(parts) == 1 or choice.force:
+            forced = tuple(_told(key, parts) for key in differing)
+            groups.append(_group(task, task, parts[0][0], all_members, choice, forced, left_out))
+            continue
+        for place, (conditions, part) in enumerate(parts):
+            title = f"{task} ({chr(ord('A') + place % 26)}{place // 26 or ''})"
+            groups.append(_group(title, task, conditions, part, choice, (), left_out))
+        told = "; ".join(_told(key, parts) for key in differing)
+        notes.append(f"{task}: runs under {len(parts)} sets of conditions are not pooled. They differ in {told}.")
+    return Pool(tuple(groups), left_out, tuple(notes + _notes_on_code(groups)))
+
+
+def metric_of(run: ArchivedRun, choice: Choice) -> str:
+    """Return the name of the figure that is shown of a run."""
+    if choice.metric is not None:
+        return choice.metric
+    return _word(run, "report_metric", METRIC)
+
+
+def _word(run: ArchivedRun, key: str, otherwise: str) -> str:
+    said = run.config.get(key)
+    return said if isinstance(said, str) else otherwise
+
+
+def _usable(run: ArchivedRun, choice: Choice) -> Evaluations:
+    """Return a run's evaluations; raise `UserError` with the reason why it takes no part."""
+    if run.problem:
+        raise UserError(run.problem)
+    if run.config["evaluate"]:
+        raise UserError("it only evaluated a checkpoint")
+    evaluations = evaluations_of(run, metric_of(run, choice))
+    if evaluations.steps[-1] < run.config["t_max"] and not choice.force:
+        raise UserError(
+            f"its evaluations end at {evaluations.steps[-1]:,.0f} of {run.config['t_max']:,} steps; "
+            "--force takes what is there"
+        )
+    return evaluations
+
+
+def conditions_of(run: ArchivedRun) -> dict[str, str]:
+    """Return what has to be equal among runs that are compared, in words."""
+    config = run.config
+    versions = run.info.get("environment")
+    told = {
+        "environment": config["env"],
+        **{f"env_args.{key}": _shown(value) for key, value in sorted(config["env_args"].items())},
+        "environment version": ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        if isinstance(versions, dict) and versions else NOT_RECORDED,
+        "protocol": _shown(config.get("protocol")),
+    }  # fmt: skip
+    return told | {key: _shown(config[key]) if key in config else NOT_RECORDED for key in EVALUATION}
+
+
+def _by_conditions(members: Sequence[Member]) -> list[tuple[dict[str, str], list[Member]]]:
+    parts: dict[str, tuple[dict[str, str], list[Member]]] = {}
+    for member in members:
+        conditions = conditions_of(member.run)
+        parts.setdefault(json.dumps(conditions), (conditions, []))[1].append(member)
+    return [parts[key] for key in sorted(parts)]
+
+
+def _differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = list(dict.fromkeys(key for mapping in mappings for key in mapping))
+    return [key for key in keys if len({_shown(mapping.get(key)) for mapping in mappings}) > 1]
+
+
+def _told(key: str, parts: Sequence[tuple[Mapping[str, str], Any]]) -> str:
+    values = list(dict.fromkeys(conditions.get(key, "–") for conditions, _ in parts))
+    return f"{key} ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})"
+
+
+def _group(
+    title: str,
+    task: str,
+    conditions: Mapping[str, str],
+    members: Sequence[Member],
+    choice: Choice,
+    forced: tuple[str, ...],
+    left_out: dict[str, str],
+) -> Group:
+    by_algorithm: dict[str, list[Member]] = {}
+    for member in members:
+        by_algorithm.setdefault(member.run.algorithm, []).append(member)
+    lines = [
+        line for algorithm, mine in sorted(by_algorithm.items()) for line in _lines(algorithm, mine, left_out)
+    ]  # fmt: skip
+    statistic = _word(members[0].run, "report_statistic", STATISTIC)
+    if choice.force:
+        short = [m for line in lines for m in line.members if m.evaluations.steps[-1] < m.run.config["t_max"]]
+        forced += (f"how far they are: {len(short)} did not come to their end",) if short else ()
+    return Group(
+        title=title,
+        task=task,
+        metric=metric_of(members[0].run, choice),
+        statistic=statistic if statistic in STATISTICS else STATISTIC,
+        conditions=conditions,
+        lines=tuple(lines),
+        forced=forced,
+        smooth=choice.smooth,
+    )
+
+
+def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
+    """Return one line per set of an algorithm's settings, each seed once: the run that comes first."""
+    settings = [{key: v for key, v in m.run.config.items() if key not in NO_VARIANT} for m in members]
+    differing = _differing(settings)
+    variants: dict[str, list[Member]] = {}
+    for member, mine in zip(members, settings, strict=True):
+        variants.setdefault(json.dumps([mine.get(key) for key in differing]), []).append(member)
+    ordered = [(json.loads(key), mine) for key, mine in sorted(variants.items())]
+    settings = [dict(zip(differing, map(_shown, values), strict=True)) for values, _ in ordered]
+    labels = _labels(algorithm, settings)
+    return [
+        Line(label, algorithm, style_of(algorithm, place), tuple(_by_seed(mine, left_out)), settings[place])
+        for place, (label, (_, mine)) in enumerate(zip(labels, ordered, strict=True))
+    ]
+
+
+def _labels(algorithm: str, settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a label for each set of settings: where there are many, with those that few other sets have."""
+    if len(settings) == 1:
+        return [algorithm]
+    usual = {key: Counter(mine[key] for mine in settings).most_common(1)[0][0] for key in settings[0]}
+    labels: list[str] = []
+    for place, mine in enumerate(settings, start=1):
+        told = list(mine) if len(mine) <= SHOWN_SETTINGS else [key for key in mine if mine[key] != usual[key]]
+        words = [f"{key}={_short(mine[key])}" for key in told[:SHOWN_SETTINGS]] or ["as most"]
+        words += ["…"] * (len(told) > SHOWN_SETTINGS)
+        label = f"{algorithm} ({', '.join(words)})"
+        labels.append(label if label not in labels else f"{label} #{place}")
+    return labels
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE // 2]}…{text[-LONGEST_VALUE // 2 :]}"
+
+
+def _by_seed(members: Sequence[Member], left_out: dict[str, str]) -> list[Member]:
+    seeds: dict[int, Member] = {}
+    for member in members:
+        first = seeds.setdefault(member.run.config["seed"], member)
+        if first is not member:
+            left_out[str(member.run.folder)] = f"it has the seed and the settings of {first.run.folder}"
+    return [seeds[seed] for seed in sorted(seeds)]
+
+
+def _notes_on_code(groups: Iterable[Group]) -> list[str]:
+    """Return a note for every line whose runs come from more than one commit, or from one that nobody knows."""
+    notes = []
+    for group in groups:
+        for line in group.lines:
+            commits = sorted({str(member.run.info.get("commit", "unknown"))[:12] for member in line.members})
+            if len(commits) > 1:
+                notes.append(f"{group.title}, {line.label}: its runs are of different commits, {', '.join(commits)}.")
+    return notes
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

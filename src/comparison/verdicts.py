@@ -1,0 +1,50 @@
+"""What may be said of two lines: more than «no clear difference» only where seeds and intervals carry it."""
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from comparison.intervals import Summary, summary
+from comparison.pooling import Group, Line
+from comparison.scores import scores
+
+ENOUGH_SEEDS = 5
+
+
+class Verdict(NamedTuple):
+    """A sentence's worth on two lines of a group: `says` puts `first` beside `second`."""
+
+    first: str
+    second: str
+    says: str
+
+
+def basis(group: Group) -> str:
+    """Return the score that lines are compared by: the absolute one where every run has it, else the final one."""
+    have = all(np.isfinite(scores(line, group.metric)["absolute"]).all() for line in group.lines)
+    return "absolute" if have else "final"
+
+
+def verdicts(group: Group) -> list[Verdict]:
+    """Compare every two lines of a group by the 95% intervals of their means."""
+    name = basis(group)
+    return [_verdict(a, b, group, name) for a, b in combinations(group.lines, 2)]
+
+
+def _verdict(a: Line, b: Line, group: Group, name: str) -> Verdict:
+    first, second = (summary(scores(line, group.metric)[name], "mean_interval") for line in (a, b))
+    if first.centre < second.centre:
+        a, b, first, second = b, a, second, first
+    return Verdict(a.label, b.label, judged(first, second, forced=bool(group.forced)))
+
+
+def judged(higher: Summary, lower: Summary, forced: bool) -> str:
+    """Return what may be said of two means, of which `higher` has the higher centre."""
+    if forced:
+        return "no verdict: pooled by --force"
+    if min(higher.runs, lower.runs) < ENOUGH_SEEDS:
+        return f"no verdict: {higher.runs} and {lower.runs} seeds, and fewer than {ENOUGH_SEEDS} carry none"
+    if not higher.low > lower.high:
+        return "no clear difference: the 95% intervals overlap"
+    return "better: five seeds or more on each side, and the 95% intervals are apart"

@@ -1,0 +1,55 @@
+"""Comparisons of many runs: `python src/study.py run|status|stop|diff|report|export ...`; each has its `--help`."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from utils.arguments import Parser
+from utils.exits import exit_code
+
+
+class Subcommand(NamedTuple):
+    """A subcommand's module, which offers `configure(parser)` and `work(args)`, and what it does, in a line."""
+
+    module: str
+    summary: str
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {  # the word on the command line; only the chosen one's module is imported
+    "run": Subcommand("study_runs.run_command", "do every run of a study that is not done yet"),
+    "status": Subcommand("study_runs.status_command", "say how far the runs of a study are"),
+    "stop": Subcommand("study_runs.stop_command", "let a study that is being run save its runs and end"),
+    "diff": Subcommand("study_runs.diff_command", "say why two runs could disagree"),
+    "report": Subcommand("comparison.report_command", "compare archived runs on one page, with figures and tables"),
+    "export": Subcommand("comparison.export_command", "write archived runs as marl-eval's JSON"),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what one subcommand does and return the exit code, see `exit_code`."""
+    return exit_code(lambda: _work(argv), "what is written stays as it is; the same command goes on from there")
+
+
+def _work(argv: Sequence[str]) -> None:
+    module, args = _parse(argv)
+    module.work(args)
+
+
+def _parse(argv: Sequence[str]) -> tuple[ModuleType, Namespace]:
+    parser = Parser(prog="python src/study.py", description="Comparisons of many runs.")
+    words = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    modules = {}
+    for name, (module, summary) in SUBCOMMANDS.items():
+        subparser = words.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        if name in argv[:1]:
+            modules[name] = import_module(module)
+            modules[name].configure(subparser)
+    args = parser.parse_args(argv)
+    return modules[args.subcommand], args
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

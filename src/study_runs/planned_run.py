@@ -1,0 +1,102 @@
+"""The runs that a study asks for: algorithms x tasks x variants x seeds, each checked as `main.py` would check it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from envs import task_name
+from study_runs.study_file import Settings, StudyFile
+from utils.config import resolve
+from utils.errors import UserError
+from utils.settings_schema import shown
+
+STUDIES = "studies"  # below local_results_path
+_GIVEN_ELSEWHERE = {  # a setting -> why it cannot be given
+    "seed": "`seeds` lists them",
+    "threads": "`running` has cpus_per_run",
+    "evaluate": "they train",
+}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study.
+
+    `updates` are the settings given by the study, as text, and `settings` all of them, resolved. The archive of the
+    run appears below `results`. `name` tells it from the others, and is safe as a file's name.
+    """
+
+    algorithm: str
+    env_config: str
+    task: str
+    variant: str | None
+    seed: int
+    updates: Mapping[str, str]
+    settings: Mapping[str, Any]
+    results: Path
+
+    @property
+    def name(self) -> str:
+        """Task, algorithm, variant and seed."""
+        return "_".join(filter(None, (self.task, self.algorithm, self.variant, f"seed{self.seed}")))
+
+    @property
+    def t_max(self) -> int:
+        """The run's environment steps."""
+        return self.settings["t_max"]
+
+    def words(self) -> list[str]:
+        """Return what `main.py` is given to begin the run."""
+        configs = [f"--config={self.algorithm}", f"--env-config={self.env_config}"]
+        return [*configs, "with", *(f"{key}={text}" for key, text in self.updates.items())]
+
+
+def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> list[PlannedRun]:
+    """Return every run that a study asks for, seed by seed, so that a stopped study has something of everything.
+
+    Raises `UserError`, one line, for an unknown algorithm, task or setting, and for what is there twice.
+    """
+    found: dict[str, PlannedRun] = {}
+    tasks = [_split(task, "env_config", "tasks", label) for task in study.tasks]
+    algorithms = [({"config": a} if isinstance(a, str) else a) for a in study.algorithms]
+    algorithms = [_split(algorithm, "config", "algorithms", label) for algorithm in algorithms]
+    variants = list(study.variants.items()) or [(None, {})]
+    for seed, (env, of_task), (variant, of_variant), (alg, of_alg) in product(study.seeds, tasks, variants, algorithms):
+        given = study.settings | of_task | of_alg | of_variant
+        _refuse_given(given, label)
+        try:
+            run = _planned(name, alg, env, variant, given | {"seed": str(seed)}, config_dir)
+        except UserError as why:
+            raise UserError(f"{label}: {why}") from why
+        if run.name in found:
+            raise UserError(
+                f"{label}: {run.name} is asked for twice; runs of one algorithm on one task that differ in settings "
+                "belong under `variants`"
+            )
+        found[run.name] = run
+    return list(found.values())
+
+
+def _split(item: Settings, word: str, field: str, label: str) -> tuple[str, Settings]:
+    """Return the config that an item names, and its settings."""
+    if word not in item:
+        raise UserError(f"{label}: {field}: each needs {word}: NAME, and {shown(str(item))} has none")
+    return item[word], {key: text for key, text in item.items() if key != word}
+
+
+def _refuse_given(given: Settings, label: str) -> None:
+    for key, where in _GIVEN_ELSEWHERE.items():
+        if key in given:
+            raise UserError(f"{label}: {key} is no setting of a study's runs: {where}")
+
+
+def _planned(
+    name: str, alg: str, env: str, variant: str | None, updates: Settings, config_dir: Path
+) -> PlannedRun:
+    settings = resolve(alg, env, updates, config_dir)
+    results = Path(settings["local_results_path"]).absolute() / STUDIES / name / (variant or "")
+    task = task_name(settings["env"], settings["env_args"])
+    placed = {"local_results_path": str(results)}
+    return PlannedRun(alg, env, task, variant, settings["seed"], updates | placed, settings | placed, results)

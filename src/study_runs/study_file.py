@@ -1,0 +1,81 @@
+"""A study's file: which algorithms, tasks, seeds and variants, and how their runs are done. See `docs/studies.md`.
+
+Values are texts, as on the command line of `main.py`, and are read by the settings' own declarations.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from utils.errors import UserError, nearest
+from utils.settings_file import TRICKS, file_label, read_entries, read_mapping
+from utils.settings_schema import Value, read_declaration, shown
+
+Settings = dict[str, str]  # dotted key -> text
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+
+
+class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What the file says. An algorithm is a config's name, or has `config` and settings; a task has `env_config`."""
+
+    algorithms: Annotated[list[str | Settings], Meta(min_length=1)]
+    tasks: Annotated[list[Settings], Meta(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=2**32 - 1)]], Meta(min_length=1)]
+    settings: Settings = {}
+    variants: dict[str, Settings] = {}
+    running: Settings = {}
+
+
+def read_study(path: Path) -> tuple[str, StudyFile]:
+    """Return a study's name, which is its file's, and what the file says; raise `UserError` for a mistake in it."""
+    label, name = file_label(path), path.stem
+    tree = _plain(read_mapping(path, TRICKS)[0], label)
+    for what, given in (("its name", name), *(("variant", variant) for variant in _keys(tree, "variants"))):
+        if not re.fullmatch(_NAME, given):
+            raise UserError(f"{label}: {what} {shown(given)!r} names a folder: use letters, digits, _ and -")
+    if unknown := tree.keys() - set(StudyFile.__struct_fields__):
+        word = sorted(unknown)[0]
+        raise UserError(f"{label}: unknown {shown(word)!r}: did you mean {nearest(word, StudyFile.__struct_fields__)}?")
+    try:
+        return name, msgspec.convert(tree, StudyFile, strict=False)
+    except msgspec.ValidationError as why:
+        raise UserError(f"{label}: {why}; docs/studies.md shows the form") from why
+
+
+def _keys(tree: Mapping[str, Any], field: str) -> list[str]:
+    return list(tree[field]) if isinstance(tree.get(field), dict) else []
+
+
+def _plain(node: yaml.Node, file: str) -> Any:
+    """Return a tree's mappings, lists and texts; refuse a key that stands twice."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, file) for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    values: dict[str, Any] = {}
+    for key, value in node.value:
+        word = _plain(key, file)
+        if not isinstance(word, str) or word in values:
+            what = f"{shown(word)} stands here twice" if isinstance(word, str) else "a key must be a text"
+            raise UserError(f"{file}:{key.start_mark.line + 1}: {what}")
+        values[word] = _plain(value, file)
+    return values
+
+
+def running_settings(study: StudyFile, label: str, flags: Mapping[str, str], config_dir: Path) -> dict[str, Value]:
+    """Return how the runs are done: `src/config/study.yaml` <- the study's `running` <- the command line's `flags`."""
+    declared, values = {}, {}
+    for entry in read_entries(config_dir / "study.yaml"):
+        setting = read_declaration(entry.key, entry.comment, entry.file, entry.line)
+        assert setting is not None, entry.place
+        declared[entry.key], values[entry.key] = setting, setting.parse(entry.text)
+    for key, text in (study.running | dict(flags)).items():
+        if key not in declared:
+            raise UserError(f"{label}: running: unknown setting {shown(key)!r}: did you mean {nearest(key, declared)}?")
+        values[key] = declared[key].parse(text)
+    return values

@@ -1,0 +1,106 @@
+"""The report's page in a browser: its figures are there, nothing goes wrong, and it fits narrow and wide screens."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+from made_archives import TASK, archive, study
+from processes import WAIT
+
+import study as program
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+WIDTHS = (400, 1600)
+PAPERS = "Foraging-2s-8x8-2p-2f-coop-v2"
+
+pytestmark = [
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium: apt install chromium chromium-driver"),
+    pytest.mark.skipif(find_spec("selenium") is None, reason="no selenium: pip install -r requirements-dev.txt"),
+    pytest.mark.skipif(find_spec("rliable") is None, reason="no rliable: pip install -r requirements-report.txt"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    root = tmp_path_factory.mktemp("page")
+    study(root, seeds=2, tasks=(TASK, PAPERS))
+    failed = {"status": "FAILED", "fail_trace": ["x" * 300]}
+    archive(root, "mmsa", 3, 3, t_max=100_000, checkpoint_path="a/long/path/without/any/space" * 4)
+    archive(root, "vdn", 1, 1, t_max=100_000, values=(0.0, 0.5), status=failed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("comparison.aggregates.RESAMPLES", 50)
+        patch.setattr("comparison.report.write_chart", lambda chart, folder: [])
+        assert program.main(["report", str(root), "--out", str(root / "report"), "--smooth", "2"]) == 0
+    return root / "report" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    profile = tmp_path_factory.mktemp("profile")
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                 f"--user-data-dir={profile}"):  # fmt: skip
+        options.add_argument(word)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def opened(browser, page, width):
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    browser.get(page.as_uri())
+    WebDriverWait(browser, WAIT).until(lambda driver: all(wider <= 1 for _, wider in places(driver)))
+    return browser
+
+
+def places(browser):
+    """Where every plot ends on the right, and how much wider its picture is than itself, in pixels."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.plot')].map(plot => [plot.getBoundingClientRect().right,"
+        " plot.querySelector('.main-svg').getBoundingClientRect().width - plot.clientWidth])"
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_plot_is_drawn_and_nothing_goes_wrong(browser, page, width):
+    opened(browser, page, width)
+    drawn = browser.execute_script(
+        "const count = (plot, what) => plot.querySelectorAll(what).length;"
+        "return [...document.querySelectorAll('.plot')].map(plot => [count(plot, '.scatterlayer .trace'),"
+        " plot.querySelector('.xtitle').textContent, count(plot, '.ytitle') + count(plot, '.ytick')])"
+    )
+    assert len(drawn) == 2 * (3 + 3) + 4  # curves and scores of two tasks, four of both together
+    assert [plot for plot in drawn if plot[0] < 1 or not plot[1] or plot[2] < 1] == []
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_fits_the_screen(browser, page, width):
+    opened(browser, page, width)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert all(right <= width for right, _ in places(browser))
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('.xtitle, .ytitle, .gtitle, .legendtext, .ytick text')].map(text => {"
+        " const box = text.getBoundingClientRect(), plot = text.closest('.main-svg').getBoundingClientRect();"
+        " return [text.textContent, box.left - plot.left, plot.right - box.right]})"
+    )
+    assert titles and [text for text, left, right in titles if left < -1 or right < -1] == []
+
+
+def test_a_wide_screen_shows_plots_side_by_side(browser, page):
+    tops = {}
+    for width in WIDTHS:
+        opened(browser, page, width)
+        tops[width] = browser.execute_script(
+            "const plots = document.querySelector('figure').querySelectorAll('.plot');"
+            "return [...plots].map(plot => plot.getBoundingClientRect().top)"
+        )
+    assert len(set(tops[1600])) == 1 and len(set(tops[400])) == 3
