@@ -17,7 +17,7 @@ from study_runs import asked, locks
 from study_runs.archives import Archives, State, lock_path, log_path
 
 STUDY = MAIN.with_name("study.py")
-WAIT = 90  # seconds; each run begins with the import of Torch
+WAIT = 240  # seconds; each run begins with the import of Torch, which takes long on a busy machine
 SETTINGS = {key: text for key, text in TINY.items() if key not in ("seed", "t_max")}
 ENDLESS = {"t_max": 10_000_000, "save_model_interval": 1_000_000}
 
@@ -160,7 +160,7 @@ def test_stop_ends_what_a_killed_driver_has_left_and_says_when_there_is_nothing(
 
 
 def test_a_run_that_is_killed_is_resumed_and_ends_as_it_would_have():
-    path = write(t_max=4000, save_model_interval=200)
+    path = write(t_max=1500, save_model_interval=200)
     with running(STUDY, "run", path) as driver:
         wait_until(lambda: at_work() or driver.poll() is not None, WAIT)
         wait_until(lambda: list(folders()[0].glob("checkpoints/t_*")), WAIT)
@@ -168,7 +168,7 @@ def test_a_run_that_is_killed_is_resumed_and_ends_as_it_would_have():
         os.kill(int(pid), signal.SIGKILL)
         out, _ = driver.communicate(timeout=WAIT)
     assert driver.returncode == 0 and "exit code -9" in out and "goes on in" in out
-    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="4000",
+    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="1500",
                  save_model_interval="200")  # fmt: skip
     same_run(whole, folders()[0])
 
@@ -205,8 +205,9 @@ def test_where_a_run_stands_is_what_its_archive_says():
     for status, state in {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED, "RUNNING": State.DIED}.items():
         says.write_text(text.replace("COMPLETED", status))
         assert archives.standing(run).state is state
-    says.write_text("{")
-    assert archives.standing(run).state is State.DIED
+    for damaged in ("{", "[1]", ""):
+        says.write_text(damaged)
+        assert archives.standing(run).state is State.DIED
     with locks.take(lock_path(run)):
         assert archives.standing(run).state is State.RUNNING
     (at.folder / "config.json").write_text("[]")
