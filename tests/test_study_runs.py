@@ -36,7 +36,8 @@ def write(algorithms="[vdn]", seeds="[1]", running="look_interval: 0.2, line_int
     settings = {"t_max": 200, "absolute_factor": 1, **SETTINGS, **settings}
     Path("t.yaml").write_text(
         f"algorithms: {algorithms}\ntasks: [{{env_config: matrix_game, env_args.key: two_step}}]\nseeds: {seeds}\n"
-        f"settings: {{{', '.join(f'{key}: {text}' for key, text in settings.items())}}}\nrunning: {{cpus_per_run: 1, {running}}}\n"
+        f"settings: {{{', '.join(f'{key}: {text}' for key, text in settings.items())}}}\n"
+        f"running: {{cpus_per_run: 1, {running}}}\n"
     )
     return "t.yaml"
 
@@ -160,16 +161,15 @@ def test_stop_ends_what_a_killed_driver_has_left_and_says_when_there_is_nothing(
 
 
 def test_a_run_that_is_killed_is_resumed_and_ends_as_it_would_have():
-    path = write(t_max=600, save_model_interval=60)
+    path = write(t_max=2000, save_model_interval=100)
     with running(STUDY, "run", path) as driver:
-        wait_until(lambda: at_work() or driver.poll() is not None, WAIT)
-        wait_until(lambda: list(folders()[0].glob("checkpoints/t_*")), WAIT)
+        wait_until(lambda: list(Path().rglob("checkpoints/t_*")) or driver.poll() is not None, WAIT)
         (pid,) = left_running()
         os.kill(int(pid), signal.SIGKILL)
         out, _ = driver.communicate(timeout=WAIT)
     assert driver.returncode == 0 and "exit code -9" in out and "goes on in" in out
-    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="600",
-                 save_model_interval="60")  # fmt: skip
+    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="2000",
+                 save_model_interval="100")  # fmt: skip
     same_run(whole, folders()[0])
 
 
@@ -197,7 +197,8 @@ def test_where_a_run_stands_is_what_its_archive_says():
     (run,) = asked.read(Path(write()), {}).runs
     archives = Archives(asked.CONFIG_DIR)
     assert archives.standing(run).state is State.WAITING
-    play("vdn", "matrix_game", run.results, **{"env_args.key": "two_step"}, absolute_factor="1", save_model_interval="90")
+    same = {"env_args.key": "two_step", "absolute_factor": "1"}
+    play("vdn", "matrix_game", run.results, **same, save_model_interval="90")
     at = archives.standing(run)
     assert (at.state, at.t_env >= 200, at.test_return is not None) == (State.FINISHED, True, True)
     says = at.folder / "run.json"
