@@ -257,6 +257,8 @@ def test_a_stop_reaches_the_runs_on_a_ray_cluster():
     ("words", "says"),
     [
         (["--ray", "127.0.0.1:1"], "no cluster there"),
+        (["--ray", "127.0.0.1:one"], "no cluster there"),
+        (["--ray", "auto"], "no cluster there"),
         (["--ray", "local", "--jobs", "2"], "--jobs"),
     ],
 )
