@@ -1,9 +1,13 @@
 """Protocols: named overlays between the algorithm's file and the command line, whose figures are the field's."""
 
+from importlib.metadata import version
+
 import pytest
+from packages import needs
 from tiny_runs import play, read, settings_of
 
 import main
+from envs import versions
 from utils.config import PROTOCOLS, config_names, resolve
 from utils.errors import UserError
 
@@ -87,3 +91,18 @@ def test_the_archive_names_the_protocol_and_the_environments_packages(tmp_path):
     assert main.main([f"resume={folder}", "with", "t_max=80"]) == 0
     (again,) = read(folder, "info.json")["resumed"]
     assert again["environment"] == {"lbforaging": "2.0.0"} and again["t_env"] >= 40
+
+
+@pytest.mark.parametrize(
+    ("env", "env_args", "packages"),
+    [
+        ("matrix_game", {}, ()),
+        ("lbf", {}, ("lbforaging",)),
+        pytest.param("mamujoco", {}, ("gymnasium-robotics", "mujoco"), marks=needs("mamujoco")),
+        pytest.param("smax", {}, ("jax", "jaxmarl"), marks=needs("smax")),
+        pytest.param("gymma", {"key": "rware:rware-tiny-2ag-v2"}, ("gymnasium", "rware"), marks=needs("gymma")),
+        pytest.param("gymma", {"key": "pz-mpe-simple-spread-v3"}, ("mpe2",), marks=needs("gymma")),
+    ],
+)
+def test_the_packages_that_decide_what_a_task_is_are_known_with_their_versions(env, env_args, packages):
+    assert versions(env, env_args) == {package: version(package) for package in packages}

@@ -72,29 +72,29 @@ def drive(path, codes, slots=1):
 
 
 def test_a_run_that_fails_is_taken_up_again_until_the_limit():
-    ours, place, view = drive(write(running="{max_retries: 2}"), [1, -9, 1])
+    ours, place, view = drive(write(running="max_retries: 2"), [1, -9, 1])
     assert len(place.words) == 3 and view.said.count("two_step_vdn_seed1: begins") == 3
     (run,) = ours.runs
     assert ours.gave_up == {run.name: f"exit code 1: the last line (see {log_path(run)})"}
 
 
 def test_what_main_refuses_is_not_tried_again():
-    ours, place, _ = drive(write(seeds="[1, 2]", running="{max_retries: 9}"), [2, 2])
+    ours, place, _ = drive(write(seeds="[1, 2]", running="max_retries: 9"), [2, 2])
     assert len(place.words) == 2 and len(ours.gave_up) == 2
 
 
 def test_an_exit_code_of_0_without_a_finished_archive_is_a_failure():
-    ours, _, _ = drive(write(running="{max_retries: 0}"), [0])
+    ours, _, _ = drive(write(running="max_retries: 0"), [0])
     assert len(ours.gave_up) == 1
 
 
 def test_waiting_for_another_process_is_no_failure():
-    ours, place, _ = drive(write(running="{max_retries: 0}"), [TAKEN, TAKEN, TAKEN, 1])
+    ours, place, _ = drive(write(running="max_retries: 0"), [TAKEN, TAKEN, TAKEN, 1])
     assert len(place.words) == 4 and len(ours.gave_up) == 1
 
 
 def test_no_more_runs_at_once_than_there_are_slots():
-    _, place, _ = drive(write(seeds="[1, 2, 3, 4, 5]", running="{max_retries: 0}"), [1] * 5, slots=2)
+    _, place, _ = drive(write(seeds="[1, 2, 3, 4, 5]", running="max_retries: 0"), [1] * 5, slots=2)
     assert place.most == 2
 
 
@@ -104,7 +104,7 @@ def test_every_run_gets_its_threads_and_begins_with_the_settings_of_the_study():
 
 
 def test_a_run_with_an_archive_goes_on_in_it_and_anew_once_it_cannot():
-    (run,) = asked.read(Path(write(t_max=400, running="{max_retries: 2}")), {}).runs
+    (run,) = asked.read(Path(write(t_max=400, running="max_retries: 2")), {}).runs
     folder = play("vdn", "matrix_game", run.results, **{"env_args.key": "two_step"}, absolute_factor="1")
     ours, place, _ = drive("t.yaml", [1, 2, 1])
     resume = [f"resume={folder}", "with", "t_max=400", "threads=3"]
@@ -120,7 +120,7 @@ def test_what_is_finished_is_left_alone():
 
 
 def test_runs_that_another_process_works_at_take_their_places_first():
-    runs = asked.read(Path(write(seeds="[1, 2]", running="{max_retries: 0}")), {}).runs
+    runs = asked.read(Path(write(seeds="[1, 2]", running="max_retries: 0")), {}).runs
     with locks.take(lock_path(runs[1])):
         _, place, view = drive("t.yaml", [1, 1])
     assert [words[-2] for words in place.words] == [f"local_results_path={runs[0].results}"] * 2

@@ -43,7 +43,7 @@ class Archives:
     def __init__(self, config_dir: Path) -> None:
         self._config_dir = config_dir
         self._settings: dict[tuple[Path, int], Mapping[str, Any] | None] = {}
-        self._read: dict[Path, tuple[int, Any]] = {}
+        self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
 
     def standing(self, run: PlannedRun) -> Standing:
         """Return where a run stands."""
@@ -96,7 +96,8 @@ class Archives:
         try:
             changed = path.stat().st_mtime_ns
             if self._read.get(path, (None, None))[0] != changed:
-                self._read[path] = (changed, json.loads(path.read_text()))
+                held = json.loads(path.read_text())
+                self._read[path] = (changed, held if isinstance(held, dict) else {})
         except (OSError, ValueError):
             return {}
         return self._read[path][1]

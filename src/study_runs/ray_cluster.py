@@ -1,5 +1,6 @@
 """Runs on a Ray cluster. Its nodes need this code, its packages and the results folder at the same paths as here."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ except ModuleNotFoundError as missing:
 
 LOCAL = "local"
 TICK = 0.2  # seconds between two looks at a process
+ANSWER = 10  # seconds in which a cluster has to answer
 LOST = 1  # instead of an exit code: the node, or Ray's worker on it, is gone
 
 
@@ -53,11 +55,12 @@ class RayCluster:
     def __init__(self, address: str, cpus: int, gpus: float) -> None:
         code = {"PYTHONPATH": str(Path(__file__).parents[1])}
         try:
+            _reach(address)  # where nobody answers, Ray itself would try for minutes
             ray.init(
                 address=None if address == LOCAL else address, include_dashboard=False if address == LOCAL else None,
                 log_to_driver=False, logging_level="error", runtime_env={"env_vars": code},
             )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError) as why:
+        except (OSError, ValueError, RuntimeError) as why:
             reason = str(why).splitlines()[0]
             raise UserError(f"--ray {address}: no cluster there ({reason}); or take --ray local") from why
         room = ray.cluster_resources()
@@ -76,6 +79,13 @@ class RayCluster:
     def close(self) -> None:
         """Leave the cluster, and end it where it was started here."""
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError or ValueError where an address with a port is not answered; `local` and `auto` have none."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
 
 
 def work_at(work: Work) -> int:
