@@ -48,13 +48,6 @@ def test_a_checkpoint_is_priced_in_time_and_bytes():
 
 
 @pytest.mark.slow
-def test_a_soak_sees_the_run_and_its_workers():
-    said = output_of("soak", "--minutes", "1.5", "--every", "2", "--warm-up", "0", "--workers", "2")
-    assert re.search(r"^processes: mean 4\.0, growth [+-]0\.0 per hour$", said, re.M)  # and multiprocessing's own
-    assert said.endswith("exit code 143, processes left 0\n")
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs requirements-smax.txt")
 def test_smax_is_measured_beside_itself():
     said = output_of("smax", "--map", "3m", "--battles", "16", "--rounds", "1")

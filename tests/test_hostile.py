@@ -129,11 +129,17 @@ def test_tensors_of_other_forms_are_answered_with_one_line(name, folder, capsys)
     assert "checkpoint" in refused([f"resume={folder}", "with", "t_max=900"], capsys, folder)
 
 
-@pytest.mark.parametrize("rows", [th.zeros(4, 3, dtype=th.uint8), th.zeros(4, 3), th.zeros(4, dtype=th.uint8)])
-def test_replay_of_another_form_is_answered_with_one_line(rows, folder, capsys):
+FORMS = {
+    "narrow": lambda rows: rows[:, :3].clone(), "floats": lambda rows: rows.float(),
+    "flat": lambda rows: rows[:, 0].clone(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_replay_of_another_form_is_answered_with_one_line(form, folder, capsys):
     for path in (folder / "replay").iterdir():
-        n = len(load_file(path)["lengths"])
-        save_file({"rows": rows[:1].repeat_interleave(n, dim=0), "lengths": th.ones(n, dtype=th.int64)}, path)
+        tensors = load_file(path)
+        save_file(tensors | {"rows": FORMS[form](tensors["rows"])}, path)
     assert "another form" in refused([f"resume={folder}", "with", "t_max=900"], capsys, folder)
 
 
