@@ -4,11 +4,13 @@
 
 Prints a Markdown table, row by row. The runs come one after the other, each a process of its own with one thread, and
 leave their archives below `--results`. «Steps/s» is of the whole run as its archive times it: compiling, evaluations
-and checkpoints included.
+and checkpoints included. Steps per CPU second count what the process itself used, imports too: they are what a run
+would reach on a machine that does nothing else, and hang less on what else this one does.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 from datetime import datetime
@@ -25,7 +27,7 @@ TASKS = {  # name -> its environment's config, and what follows `with`
     "rware": ("gymma", f"env_args.key=rware:rware-tiny-2ag-v2 env_args.time_limit=500 {LONG_EPISODES}"),
     "mpe": ("gymma", "env_args.key=pz-mpe-simple-spread-v3 env_args.time_limit=25"),
 }
-HEADER = "| task | algorithm | steps | minutes | steps/s | greedy return before | after | battles won after |"
+HEADER = "| task | algorithm | steps | minutes | steps/s | steps per CPU second | greedy return before | after | battles won after |"
 
 
 def train(task: str, alg: str, args: argparse.Namespace) -> str:
@@ -34,7 +36,9 @@ def train(task: str, alg: str, args: argparse.Namespace) -> str:
     results = Path(args.results) / f"{task}-{alg}"
     words = [f"--config={alg}", f"--env-config={env}", "with", *settings.split(), f"t_max={args.steps}"]
     words += [f"seed={args.seed}", "device=cpu", f"local_results_path={results}"]
+    cpu_before = cpu_seconds()
     subprocess.run([sys.executable, str(MAIN), *words], check=True, stdout=subprocess.DEVNULL)
+    cpu = cpu_seconds() - cpu_before
     (folder,) = [path.parent for path in results.rglob("metrics.json")]
     run, figures = (json.loads((folder / name).read_text()) for name in ("run.json", "metrics.json"))
     started, ended = (datetime.fromisoformat(run[name]) for name in ("start_time", "stop_time"))
@@ -42,8 +46,15 @@ def train(task: str, alg: str, args: argparse.Namespace) -> str:
     steps = returns["steps"][-1]
     won = f"{figures['test_battle_won_mean']['values'][-1]:.2f}" if "test_battle_won_mean" in figures else ""
     before, after = returns["values"][0], returns["values"][-1]
-    cells = (task, alg, steps, f"{seconds / 60:.1f}", f"{steps / seconds:.0f}", f"{before:.3g}", f"{after:.3g}", won)
+    speeds = (f"{seconds / 60:.1f}", f"{steps / seconds:.0f}", f"{steps / cpu:.0f}")
+    cells = (task, alg, steps, *speeds, f"{before:.3g}", f"{after:.3g}", won)
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
