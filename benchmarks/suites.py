@@ -27,7 +27,10 @@ TASKS = {  # name -> its environment's config, and what follows `with`
     "rware": ("gymma", f"env_args.key=rware:rware-tiny-2ag-v2 env_args.time_limit=500 {LONG_EPISODES}"),
     "mpe": ("gymma", "env_args.key=pz-mpe-simple-spread-v3 env_args.time_limit=25"),
 }
-HEADER = "| task | algorithm | steps | minutes | steps/s | steps per CPU second | greedy return before | after | battles won after |"
+HEADER = (
+    "| task | algorithm | steps | minutes | steps/s | steps per CPU second | greedy return before | after "
+    "| battles won after |"
+)
 
 
 def train(task: str, alg: str, args: argparse.Namespace) -> str:
