@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkup import machine, suites
-from checkup.children import Child
+from checkup.children import Child, interrupted_later
 from checkup.finding import FAILS, Finding
 
 ROOT = Path(__file__).parents[1]
@@ -49,9 +49,10 @@ def _try(names: list[str], needed: set[str], limit: float) -> list[str]:
     failing = []
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         try:
-            children["torch"] = machine.start_torch(Path(folder))
-            for name in names:
-                children[name] = suites.start_suite(name, Path(folder))
+            with interrupted_later():
+                children["torch"] = machine.start_torch(Path(folder))
+                for name in names:
+                    children[name] = suites.start_suite(name, Path(folder))
             for name, child in children.items():
                 ended = child.wait(limit)
                 found = machine.torch(ended, ROOT / BASE) if name == "torch" else suites.suite(name, ended)
