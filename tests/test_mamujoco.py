@@ -335,5 +335,6 @@ def test_whole_runs_learn(tmp_path, alg, scenario, conf):
 
 
 def test_the_package_prints_no_news_of_other_robots():
-    done = subprocess.run([sys.executable, "-c", "import envs.mamujoco"], cwd=MAIN.parent, capture_output=True, text=True)
+    command = [sys.executable, "-c", "import envs.mamujoco"]
+    done = subprocess.run(command, cwd=MAIN.parent, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
