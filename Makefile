@@ -29,7 +29,7 @@ $(VENV)/.requirements: requirements.txt $(VENV)/.created
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.requirements-dev: requirements-dev.txt requirements-mamujoco.txt requirements-gymma.txt requirements-ray.txt requirements-report.txt $(VENV)/.requirements
+$(VENV)/.requirements-dev: $(wildcard requirements-*.txt) $(VENV)/.requirements
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 

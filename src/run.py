@@ -230,6 +230,7 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
     if run.generators is not None:
         restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
     if not run.logger.history:
+        _warn_of_a_late_start(run, console)
         evaluate(run, folder, console)
         keep_if_best(run, folder)
     while run.t_env < args.t_max:
@@ -245,6 +246,17 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
             save(run, folder)
         console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
         stop.check()
+
+
+def _warn_of_a_late_start(run: Run, console: Console) -> None:
+    """Say so when long episodes may fill no batch before the run ends: it would learn nothing, and quietly."""
+    args, limit = run.args, run.runner.info.episode_limit
+    if args.batch_size * limit > args.t_max - run.t_env:
+        console.say(
+            f"warning: learning starts with {args.batch_size} episodes (batch_size), which may take "
+            f"{args.batch_size * limit} steps of the {args.t_max - run.t_env} that the run has; take a smaller "
+            "batch_size, or a larger t_max"
+        )
 
 
 def learn(run: Run) -> None:

@@ -60,6 +60,14 @@ def test_the_cost_of_the_best_checkpoint_is_told():
     assert sizes.keys() == {"qmix", "mmsa"} and 0.1 < float(sizes["qmix"]) < float(sizes["mmsa"]) < 10
 
 
+def test_suites_are_trained_on_and_laid_out_in_a_table(tmp_path):
+    said = output_of("suites", "--tasks", "lbf", "--algs", "vdn", "--steps", "100", "--results", str(tmp_path))
+    head, line, row = said.splitlines()
+    assert row.startswith("| lbf | vdn | ") and head.count("|") == line.count("|") == row.count("|") == 10
+    figures = [float(cell) for cell in row.split("|")[3:9]]
+    assert 100 <= figures[0] <= 400 and figures[2] > 0 and figures[3] > 0 and 0 <= figures[5] <= 1
+
+
 @pytest.mark.slow
 def test_whole_runs_are_timed():
     said = output_of("throughput", "--rounds", "1", "--steps", "16000", "--threads", "1")

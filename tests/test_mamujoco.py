@@ -332,3 +332,9 @@ def test_whole_runs_learn(tmp_path, alg, scenario, conf):
     figures = read(play(alg, "mamujoco", tmp_path, **task, **SMALL), "metrics.json")
     assert len(figures["loss_td"]["values"]) >= 1 and np.isfinite(figures["loss_td"]["values"]).all()
     assert figures["test_ep_length_mean"]["values"][-1] <= 10 and "x_position_mean" in figures
+
+
+def test_the_package_prints_no_news_of_other_robots():
+    command = [sys.executable, "-c", "import envs.mamujoco"]
+    done = subprocess.run(command, cwd=MAIN.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

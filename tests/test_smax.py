@@ -137,6 +137,7 @@ def test_a_battle_is_the_same_in_any_slot_of_any_batch_whatever_its_neighbours()
     alone = [played(1, 0, seed) for seed in range(7, 13)]
     assert [played(8, 3, seed) for seed in range(7, 13)] == alone
     assert [played(21, 18, seed) for seed in range(7, 13)] == alone
+    assert [played(70, 67, seed) for seed in range(7, 9)] == alone[:2], "more than one call has room for"
     assert all(one != other for one, other in combinations(alone, 2))
     rules = battles(DRAWN, 1).game
     assert rules.begin._cache_size() == rules.go_on._cache_size() == 1, "one program serves every batch"

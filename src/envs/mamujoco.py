@@ -6,10 +6,12 @@ Two of its scenarios show less than that with 1.4.2: both agents of CoupledHalfC
 and in ManySegmentAnt joints are neighbours across segments from one side only.
 """
 
+import io
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +30,8 @@ except ModuleNotFoundError:
 except (AttributeError, ImportError, RuntimeError) as why:
     raise UserError(f"MuJoCo does not start with MUJOCO_GL={os.environ.get('MUJOCO_GL')}: {why}; unset it") from why
 
-from gymnasium_robotics import mamujoco_v1
+with redirect_stderr(io.StringIO()):  # it prints news of other robots
+    from gymnasium_robotics import mamujoco_v1
 from gymnasium_robotics.envs.multiagent_mujoco import many_segment_ant, many_segment_swimmer
 from gymnasium_robotics.envs.multiagent_mujoco.coupled_half_cheetah import CoupledHalfCheetahEnv
 from gymnasium_robotics.envs.multiagent_mujoco.obsk import get_parts_and_edges

@@ -1,8 +1,10 @@
-"""SMAX battles in batches, on the CPU. Letters: N allies, M enemies, A actions, W the width of a call.
+"""SMAX battles in batches, on the CPU. Letters: N allies, M enemies, A actions, W the width of a group.
 
-XLA rounds differently in programs of different sizes. So every call plays W battles, however many there are to play,
-padded with copies whose results nobody reads: then a battle is the same, bit for bit, alone or among hundreds, and
-one compilation serves all batches. Battles that have ended are left out of the calls.
+XLA rounds differently in programs of different sizes. So one program, compiled once, serves batches of all sizes: it
+plays groups of W battles in a loop, as many groups as there are, and the last one is filled up with copies whose
+results nobody reads. Then a battle is the same, bit for bit, alone or among hundreds. The loop is also quicker than a
+call per group, or than all battles side by side, whose numbers the processor's caches do not hold
+(docs/performance.md). Battles that have ended are left out.
 """
 
 import io
@@ -28,7 +30,8 @@ from envs.multiagentenv import EnvInfo, Outcome, View
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # a call is waited for anyway: a thread only costs time
 
-WIDTH = 8  # W; wider calls cost less per battle, and more of them is padding when few battles are left
+WIDTH = 8  # W; wider groups cost less per battle, and more of the last one is padding
+MOST = 64  # battles of one call, a multiple of W: what a call takes and gives has room for so many
 MOVES = ("north", "east", "south", "west", "stop")
 STOP = MOVES.index("stop")
 
@@ -45,11 +48,12 @@ def _suite() -> ModuleType:
 
 
 class Game:
-    """The rules of one map as two compiled functions, `begin` and `go_on`, over W battles at once.
+    """The rules of one map as two compiled functions, `begin` and `go_on`, over up to `MOST` battles at once.
 
-    A battle draws from the key of its seed, at every step from another branch of it. What a call gives is one array
-    (W, …) float32, which saves more time than the copying costs; `read` takes it apart. It begins with the package's
-    own state, laid flat: (W, `memory`), which the next call is given. Its integers are small, so float32 holds them.
+    Both take the number of groups to play first, then arrays (MOST, …). A battle draws from the key of its seed, at
+    every step from another branch of it. What a call gives is one array (MOST, …) float32, which saves more time than
+    the copying costs; `read` takes it apart. It begins with the package's own state, laid flat: (MOST, `memory`), which
+    the next call is given. Its integers are small, so float32 holds them.
     """
 
     def __init__(self, map_name: str, **rules: Any) -> None:
@@ -74,8 +78,8 @@ class Game:
         N, A = self.info.n_agents, self.info.n_actions
         sizes = (self.memory, N * self.info.obs_size, self.info.state_size, N * A)
         self._ends = np.cumsum(sizes)
-        self.begin = jax.jit(jax.vmap(self._begin))
-        self.go_on = jax.jit(jax.vmap(self._go_on))
+        self.begin = jax.jit(_in_groups(self._begin))
+        self.go_on = jax.jit(_in_groups(self._go_on))
 
     def _begin(self, seed: jax.Array) -> jax.Array:
         """Return all about a battle's first state."""
@@ -115,6 +119,21 @@ class Game:
         return memories, [View(*each) for each in zip(obs, state, available, strict=True)], numbers.tolist()
 
 
+def _in_groups(one: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Return a function of one battle as one of `groups` times W battles, whose arrays have room for `MOST`."""
+    group = jax.vmap(one)
+
+    def play(groups: jax.Array, *columns: jax.Array) -> jax.Array:
+        def add(number: jax.Array, told: jax.Array) -> jax.Array:
+            these = (jax.lax.dynamic_slice_in_dim(column, number * WIDTH, WIDTH) for column in columns)
+            return jax.lax.dynamic_update_slice_in_dim(told, group(*these), number * WIDTH, axis=0)
+
+        each = jax.eval_shape(one, *(column[0] for column in columns))
+        return jax.lax.fori_loop(0, groups, add, jnp.zeros((MOST, *each.shape), each.dtype))
+
+    return play
+
+
 @cache
 def game(map_name: str, **rules: Any) -> Game:
     """Return the rules of a map; the same ones are compiled once per process, for they take seconds."""
@@ -144,13 +163,13 @@ class SMAXBattles(EnvBatch):
     def _called(
         self, function: Callable[..., jax.Array], slots: Sequence[int], *arguments: np.ndarray
     ) -> tuple[list[View], list[list[float]]]:
-        """Call a function of the game for some slots, W at a time; return their views and numbers (see `Game.read`)."""
-        n = len(slots)
-        padded = [*range(n), *[0] * (-n % WIDTH)]
-        columns = [column[padded] for column in (self._seeds[list(slots)], *arguments)]
-        starts = range(0, len(padded), WIDTH)
-        calls = [function(*(column[start : start + WIDTH] for column in columns)) for start in starts]
-        memories, views, numbers = self.game.read(np.concatenate(calls)[:n])
+        """Call a function of the game for some slots; return their views and numbers (see `Game.read`)."""
+        columns = (self._seeds[list(slots)], *arguments)
+        told = [
+            _call(function, [column[first : first + MOST] for column in columns])
+            for first in range(0, len(slots), MOST)
+        ]
+        memories, views, numbers = self.game.read(np.concatenate(told) if len(told) > 1 else told[0])
         self._memories[list(slots)] = memories
         return views, numbers
 
@@ -168,3 +187,10 @@ class SMAXBattles(EnvBatch):
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
+
+
+def _call(function: Callable[..., jax.Array], columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Call a function of the game with arrays (n, …), n ≤ `MOST`; return what it tells of these: (n, …) float32."""
+    n = len(columns[0])
+    padded = [np.concatenate([column, np.repeat(column[:1], MOST - n, axis=0)]) for column in columns]
+    return np.asarray(function(np.int32(-(-n // WIDTH)), *padded))[:n]

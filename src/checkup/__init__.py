@@ -1,0 +1,1 @@
+"""What `doctor.py` looks at. Standard library alone: it has to answer where nothing is installed."""

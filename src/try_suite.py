@@ -1,0 +1,63 @@
+"""Make an environment of one registered suite, play a few steps and draw it; `doctor.py` runs this once per suite.
+
+What comes of it goes to stdout, one JSON pair per line; what the suite itself prints goes to stderr.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from envs import make_env
+from envs.multiagentenv import MultiAgentEnv
+from utils.config import resolve
+from utils.errors import RunFailedError, UserError
+
+CONFIG_DIR = Path(__file__).parent / "config"
+STEPS = 3
+
+
+def try_suite(name: str, tell: Callable[[str, str], None]) -> None:
+    """Play with the settings of the suite's config, then draw; tell how far it came."""
+    try:
+        env = make_env(name, resolve("qmix", name, {}, CONFIG_DIR)["env_args"])
+        try:
+            _play(env)
+            tell("plays", f"{env.info.n_agents} agents, {env.info.n_actions} actions, a state of {env.info.state_size}")
+            _draw(env, tell)
+        finally:
+            env.close()
+    except (UserError, RunFailedError) as why:
+        tell("refused", str(why))
+
+
+def _play(env: MultiAgentEnv) -> None:
+    env.reset(0)
+    for _ in range(STEPS):
+        _, terminated, truncated, _ = env.step(env.get_avail_actions().argmax(axis=1))
+        if terminated or truncated:
+            env.reset(1)
+
+
+def _draw(env: MultiAgentEnv, tell: Callable[[str, str], None]) -> None:
+    if type(env).render is MultiAgentEnv.render:
+        tell("draws nothing", "")
+        return
+    try:
+        height, width, _ = env.render().shape
+    except UserError as why:
+        tell("cannot be drawn", str(why))
+    else:
+        tell("draws", f"{width} x {height}")
+
+
+def main() -> None:
+    """Try the suite that the command line names."""
+    with os.fdopen(os.dup(1), "w") as told:
+        os.dup2(2, 1)
+        try_suite(sys.argv[1], lambda what, text: print(json.dumps([what, text]), file=told, flush=True))
+
+
+if __name__ == "__main__":
+    main()
