@@ -86,7 +86,9 @@ def test_a_study_does_its_runs_as_main_does_and_the_second_time_nothing(capsys):
     assert "1 waiting" in out and out.count("is of none of these runs") == 2
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_stop_lets_the_runs_save_and_the_same_command_goes_on(signum, code):
     path = write(seeds="[1, 2, 3]", running="jobs: 2", **ENDLESS)
     with running(STUDY, "run", path) as driver:
