@@ -29,6 +29,14 @@ def test_an_update_is_measured_part_by_part():
         assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
 
 
+def test_updates_are_timed_with_episodes_of_one_length_and_of_many():
+    said = output_of("lengths", "--product", "plain", "--algs", "qmix", "--updates", "2")
+    told = re.findall(r"^qmix, (full|varying): (\S+) ms an update, (\S+) µs a row$", said, re.M)
+    assert [name for name, *_ in told] == ["full", "varying"]
+    (_, full, full_row), (_, varying, varying_row) = told
+    assert float(full) / float(full_row) > float(varying) / float(varying_row) > 0
+
+
 def test_a_stored_episode_takes_less_than_two_fifths_of_pymarl2s():
     said = output_of("memory", "--episodes", "60")
     assert 0.1 < float(re.search(r"ratio (\S+)", said)[1]) <= 0.4

@@ -8,7 +8,27 @@ from modules import linear as module
 from modules.linear import FEW_ROWS, Linear, linear, product
 
 MANY = FEW_ROWS + 3
-needs_one_dnn = pytest.mark.skipif(module.ONE_DNN is None, reason="this CPU or PyTorch has no faster product")
+needs_one_dnn = pytest.mark.skipif(module.one_dnn() is None, reason="this PyTorch has no oneDNN")
+
+
+PRODUCTS = [pytest.param(True, id="oneDNN", marks=needs_one_dnn), pytest.param(False, id="plain")]
+
+
+@pytest.fixture(autouse=True, params=PRODUCTS)
+def one_dnn(request, monkeypatch):
+    """Either product, whatever this processor takes."""
+    operator = module.one_dnn() if request.param else None
+    monkeypatch.setattr(module, "ONE_DNN", operator)
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "gain"),
+    [("AuthenticAMD", 25, False), ("AuthenticAMD", 26, True), ("GenuineIntel", 26, False), ("GenuineIntel", 6, False)],
+)
+def test_oneDNN_is_taken_where_it_gains(vendor, family, gain):  # noqa: N802  its name
+    assert module.gains(f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\n") is gain
+    assert not module.gains("CPU architecture: 8\n")
 
 
 def layouts(out, size):
@@ -51,7 +71,6 @@ def test_an_activation_may_overwrite_the_result():
     th.testing.assert_close(*grads)
 
 
-@needs_one_dnn
 def test_only_large_float32_products_on_the_cpu_take_the_faster_way(monkeypatch):
     taken = []
 
@@ -71,11 +90,11 @@ def test_only_large_float32_products_on_the_cpu_take_the_faster_way(monkeypatch)
     assert len(taken) == 1
 
 
-@needs_one_dnn
 @pytest.mark.parametrize(("out", "size"), [(128, 128), (128, 5), (5, 128)])
-def test_oneDNN_never_sees_columns_of_a_larger_matrix_as_a_weight(out, size, monkeypatch):  # noqa: N802  its name
+def test_oneDNN_never_sees_columns_of_a_larger_matrix_as_a_weight(out, size, monkeypatch, one_dnn):  # noqa: N802  its name
+    if one_dnn is None:
+        pytest.skip("the plain product takes any")
     laid_out = []
-    one_dnn = module.ONE_DNN
 
     def watched(x, weight, *rest):
         laid_out.append(weight.is_contiguous() or weight.t().is_contiguous())

@@ -1,10 +1,14 @@
 """Linear layers that take the faster of PyTorch's two matrix products.
 
-On a CPU with AVX-512, oneDNN multiplies float32 matrices of the shapes found here about twice as fast as MKL does on
-processors that are not Intel's (docs/performance.md), and PyTorch offers no setting for it. The operator is internal
-to PyTorch, so where it is missing, and on every other device and dtype, `torch.nn.functional.linear` does the work.
+On AMD processors whose AVX-512 units are whole (Zen 5), oneDNN multiplies float32 matrices of the shapes found here
+about twice as fast as MKL (docs/performance.md), and PyTorch offers no setting for it. On others it gains nothing and
+costs much: it makes a program for every number of rows, and episodes of many lengths have many. The operator is
+internal to PyTorch, so where it is missing, and on every other device and dtype, `torch.nn.functional.linear` does
+the work.
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
 import torch as th
@@ -12,16 +16,26 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+CPU_INFO = Path("/proc/cpuinfo")  # Linux
+ZEN_5 = 26  # AMD's family of processors
 
-def _one_dnn() -> Any:
-    """Return oneDNN's linear operator, or None where it is missing or gains nothing."""
-    if not th.backends.mkldnn.is_available() or "AVX512" not in th.backends.cpu.get_cpu_capability():
+
+def one_dnn() -> Any:
+    """Return oneDNN's linear operator, or None where it is missing."""
+    if not th.backends.mkldnn.is_available():
         return None
     operator = getattr(th.ops.mkldnn, "_linear_pointwise", None)
     return None if operator is None else operator.default
 
 
-ONE_DNN = _one_dnn()
+def gains(cpu_info: str) -> bool:
+    """Say whether oneDNN gains anything on the processor that Linux describes so."""
+    vendor = re.search(r"^vendor_id\s*: (\w+)", cpu_info, re.MULTILINE)
+    family = re.search(r"^cpu family\s*: (\d+)", cpu_info, re.MULTILINE)
+    return bool(vendor and family) and vendor[1] == "AuthenticAMD" and int(family[1]) >= ZEN_5
+
+
+ONE_DNN = one_dnn() if CPU_INFO.exists() and gains(CPU_INFO.read_text()) else None
 FEW_ROWS = 256  # oneDNN lays the weights out anew in every call, which for fewer rows costs more than it gains
 WIDE = 100  # below this size of a weight's larger side, MKL's product for its gradient is as fast
 
