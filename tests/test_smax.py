@@ -234,6 +234,10 @@ with redirect_stdout(caught):
     assert sys.stdout is caught
 assert not caught.getvalue(), caught.getvalue()
 print({device.platform for device in jax.devices()}, os.environ["XLA_FLAGS"])
+from pathlib import Path
+jax.jit(lambda x: x + 1)(jax.numpy.ones(3)).block_until_ready()
+names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+assert names.count("tf_XLAEigen") == 1 and "NPROC" not in os.environ, names
 """
 
 
@@ -243,7 +247,8 @@ def test_jax_keeps_to_one_thread_of_the_cpu_quietly_and_what_the_user_set_stands
     setting = {key: value for key, value in os.environ.items() if key not in ("XLA_FLAGS", "JAX_PLATFORMS")}
     setting |= {"XLA_FLAGS": flags} if flags else {}
     done = subprocess.run([sys.executable, "-c", JAX_HERE], cwd=SRC, env=setting, capture_output=True, text=True)
-    assert done.stdout == f"{{'cpu'}} {flags or '--xla_cpu_multi_thread_eigen=false'}\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{{'cpu'}} {flags or '--xla_cpu_multi_thread_eigen=false'}\n"
 
 
 def test_an_unknown_map_is_one_line_with_the_nearest_names_and_brings_no_jax():

@@ -30,6 +30,18 @@ from envs.multiagentenv import EnvInfo, Outcome, View
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # a call is waited for anyway: a thread only costs time
 
+
+def _start_on_one_thread() -> None:
+    """Start JAX on the CPU; XLA reads from NPROC how many threads it takes, and ours would only wake each other."""
+    mine = "NPROC" not in os.environ
+    os.environ.setdefault("NPROC", "1")
+    jax.devices("cpu")
+    if mine:
+        del os.environ["NPROC"]
+
+
+_start_on_one_thread()
+
 WIDTH = 8  # W; wider groups cost less per battle, and more of the last one is padding
 MOST = 64  # battles of one call, a multiple of W: what a call takes and gives has room for so many
 MOVES = ("north", "east", "south", "west", "stop")
