@@ -162,6 +162,8 @@ def check(args: Any) -> None:
     if args.cuda_graph and _device(args.device) != "cuda":
         raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
     _check_saving(args)
+    for name in ("test_nepisode", "updates_per_run", "keep_checkpoints", "use_tensorboard", "local_results_path"):
+        getattr(args, name)  # read later: one that is missing is told now
     task_name(args.env, args.env_args)  # raises for a bad task
 
 

@@ -1,5 +1,7 @@
 """Mistakes on the command line: one line on stderr, exit code 2, nothing written."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,18 @@ def test_on_a_real_stderr_a_mistake_is_one_line_too():
     assert process.returncode == 2 and not out
     assert err.startswith("error: ") and err.count("\n") == 1
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [("default", "gamma"), ("default", "test_nepisode"), ("algs/mmsa", "kl_coef"), ("algs/mmsa", "agent_sale_loss")],
+)
+def test_a_setting_that_a_file_has_lost_is_told_before_anything_is_written(file, key, tmp_path, monkeypatch, capsys):
+    shutil.copytree(main.CONFIG_DIR, tmp_path / "config")
+    path = tmp_path / "config" / f"{file}.yaml"
+    path.write_text(re.sub(rf"^{key}:.*\n", "", path.read_text(), flags=re.MULTILINE))
+    monkeypatch.setattr(main, "CONFIG_DIR", tmp_path / "config")
+    assert main.main(["--config=mmsa", "--env-config=matrix_game"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: the setting {key} is needed") and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["config"]

@@ -61,6 +61,7 @@ def test_streams_of_old_archives_can_be_drawn_again():
         "TORCH": 2749604155,
         "REPLAY": 3056722145,
         "INSPECTED_EPISODE": 3734005922,
+        "ABSOLUTE_EPISODE": 480482724,
     }
     env_seed, exploration = drawn(1, Stream.TEST_EPISODE, 10_000, 0)
     assert env_seed == 4216716087

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch as th
 from torch import Tensor, nn
@@ -32,9 +32,16 @@ class BaseLearner(ABC):
     `target_update_interval` (episodes), `learner_log_interval` (environment steps), `cuda_graph`.
     """
 
+    # Settings that are first read while learning. One that is missing is to be told before that.
+    READS_LATER: ClassVar[tuple[str, ...]] = (
+        "gamma", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval",
+    )  # fmt: skip
+
     def __init__(
         self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
     ) -> None:
+        for name in self.READS_LATER:
+            getattr(args, name)
         self.mac, self.logger, self.args = mac, logger, args
         self.device = mac.device
         self.agent: nn.Module = mac.agent

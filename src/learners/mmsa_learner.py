@@ -32,6 +32,12 @@ class MMSALearner(BaseLearner):
     `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
+    READS_LATER = (
+        *BaseLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input", "sale_fixed",
+        "kl_alpha", "kl_coef", "kl_normal_coef", "rec_coef", "rec_hidden_coef", "rec_target", "sale_coef",
+        "rollout_horizon", "rollout_sample", "wm_hidden", "wm_td_grad",
+    )  # fmt: skip
+
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
         if args.use_world_model and (args.mac, args.mixer) != ("sale_mac", "rollout_qmix"):
             raise ValueError(f"imagination needs mac=sale_mac and mixer=rollout_qmix, not {args.mac} and {args.mixer}")
