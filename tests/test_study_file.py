@@ -139,3 +139,9 @@ def test_a_study_file_that_is_no_mapping_is_refused():
     path.write_text(textwrap.dedent("- a\n- b\n"))
     with pytest.raises(UserError, match=r"list.yaml:1"):
         asked.read(path, {})
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_is_shipped_can_be_done(path):
+    runs = asked.read(path, {}).runs
+    assert len({run.name for run in runs}) == len(runs) >= 24
