@@ -131,7 +131,7 @@ def test_every_subcommand_has_its_help(subcommand, capsys):
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_our_own_studies_can_be_run(path):
     runs = asked.read(path, {}).runs
-    assert len(runs) == 24 and {run.t_max for run in runs} == {100_000}
+    assert len({run.name for run in runs}) == len(runs) >= 24
 
 
 def test_a_study_file_that_is_no_mapping_is_refused():
@@ -139,9 +139,3 @@ def test_a_study_file_that_is_no_mapping_is_refused():
     path.write_text(textwrap.dedent("- a\n- b\n"))
     with pytest.raises(UserError, match=r"list.yaml:1"):
         asked.read(path, {})
-
-
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_that_is_shipped_can_be_done(path):
-    runs = asked.read(path, {}).runs
-    assert len({run.name for run in runs}) == len(runs) >= 24
