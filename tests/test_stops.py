@@ -40,7 +40,7 @@ def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, 
         os.killpg(process.pid, signum)  # as a cluster does it: to every process of the group
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == code, err
-    assert not group(process.pid)
+    wait_until(lambda: not group(process.pid))  # multiprocessing's resource tracker ends a moment later
     assert "Traceback" not in err and "stopping after this round" in err
     assert read(folder, "run.json")["status"] == "INTERRUPTED"
     stopped_at = int(find_checkpoint(str(folder)).name[2:])
