@@ -288,7 +288,7 @@ def test_actions_have_names_of_their_own(name, env_args):
 
 @pytest.mark.parametrize("name, env_args", DRAWN_CASES)
 def test_pictures_have_one_size_and_looking_changes_nothing(name, env_args):
-    gc.collect()  # a MuJoCo renderer of an earlier test that is collected in the middle freezes the pictures of this one
+    gc.collect()  # a MuJoCo renderer of an earlier test that is collected in the middle freezes these pictures
     looked_at, left_alone = make_env(name, env_args), make_env(name, env_args)
     pictures = []
     if name == "mamujoco":
