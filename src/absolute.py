@@ -52,7 +52,8 @@ def forget_others(run: Run, folder: Path) -> None:
     Only when a run has just written a checkpoint or gone back to one: in between it may still go back to a time when
     another was the best.
     """
+    best = f"t_{best_step(run)}"
     for path in (folder / BEST).glob("t_*"):
-        if path.name != f"t_{best_step(run)}":
+        if path.name != best:
             shutil.rmtree(path)
     (folder / ABSOLUTE_EPISODES).unlink(missing_ok=True)

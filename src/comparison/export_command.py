@@ -19,7 +19,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def work(args: Namespace) -> None:
     """Write the file and print where it is."""
-    runs, pooled = choose(args)
+    runs, pooled = choose(args, smooth=1)
     text = json.dumps(as_marl_eval(pooled), allow_nan=False)
     try:
         write_whole(args.out, lambda path: path.write_text(text, encoding="utf-8"))

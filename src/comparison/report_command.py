@@ -37,10 +37,10 @@ def add_choice(parser: ArgumentParser) -> None:
                         help="pool what should not be, unfinished runs too; printed on every figure")  # fmt: skip
 
 
-def choose(args: Namespace) -> tuple[list[Any], Pool]:
+def choose(args: Namespace, smooth: int) -> tuple[list[Any], Pool]:
     """Read and pool the runs that a command names; raise `UserError` where none can be shown."""
     runs = read_runs(args.folders)
-    pooled = pool(runs, Choice(args.force, args.metric, getattr(args, "smooth", 1)))
+    pooled = pool(runs, Choice(args.force, args.metric, smooth))
     if not pooled.groups:
         first = next(iter(pooled.left_out.items()))
         raise UserError(f"none of the {len(runs)} runs found can be shown; {first[0]}: {first[1]}")
@@ -50,7 +50,7 @@ def choose(args: Namespace) -> tuple[list[Any], Pool]:
 def work(args: Namespace) -> None:
     """Write the report and print where its page is."""
     given = given_ranges(args.range)
-    runs, pooled = choose(args)
+    runs, pooled = choose(args, args.smooth)
     try:
         from comparison.report import write_report
     except ModuleNotFoundError as missing:

@@ -158,3 +158,21 @@ class MultiAgentEnv(ABC):
         `folder` need not exist. An environment that has played nothing writes nothing.
         """
         raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replay()")
+
+
+class ViewedEnv(MultiAgentEnv):
+    """An environment whose `reset` and `step` keep what it shows as `view`: computed once, however often asked for."""
+
+    view: View
+
+    def get_obs(self) -> np.ndarray:
+        """Return the observations kept."""
+        return self.view.obs
+
+    def get_state(self) -> np.ndarray:
+        """Return the state kept."""
+        return self.view.state
+
+    def get_avail_actions(self) -> np.ndarray:
+        """Return the availability kept."""
+        return self.view.avail_actions

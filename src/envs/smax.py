@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from envs.multiagentenv import MultiAgentEnv, View
+from envs.multiagentenv import ViewedEnv
 from utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MAPS = (
 PACKAGE = "jaxmarl"
 
 
-class SMAXEnv(MultiAgentEnv):
+class SMAXEnv(ViewedEnv):
     """Allies against enemies that the package plays; on `smacv2_*` maps every episode draws units and positions.
 
     The team reward is the package's, which is the same for every ally (one of them is taken, not their sum): the
@@ -32,6 +32,9 @@ class SMAXEnv(MultiAgentEnv):
     A battle terminates when one side is dead and is truncated after `max_steps`. Info, as in SMAC: `battle_won` (1
     when all enemies are dead, else 0), `dead_allies`, `dead_enemies`. Actions: north, east, south, west, stop, then an
     attack on each enemy; `stop` is also all that the dead may do. Their observation is 0.
+
+    An observation is what is seen of each unit, then of oneself, and the state the package's world state, both float32
+    and as the package orders them.
     """
 
     def __init__(
@@ -54,7 +57,6 @@ class SMAXEnv(MultiAgentEnv):
         }
         self._battles = self.make_batch({"map_name": map_name, **rules}, 1)
         self.info = self._battles.info
-        self._view: View | None = None
 
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
@@ -81,25 +83,13 @@ class SMAXEnv(MultiAgentEnv):
 
     def reset(self, seed: int) -> None:
         """Begin a battle drawn from `seed`, 32 bits."""
-        (self._view,) = self._battles.reset([0], [seed])
+        (self.view,) = self._battles.reset([0], [seed])
 
     def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
         """Take one joint action, (N,) integers."""
         (outcome,) = self._battles.step([0], actions[None])
-        *result, self._view = outcome
+        *result, self.view = outcome
         return tuple(result)
-
-    def get_obs(self) -> np.ndarray:
-        """Return (N, obs_size) float32: what is seen of each unit, then of oneself, as the package orders it."""
-        return self._view.obs
-
-    def get_state(self) -> np.ndarray:
-        """Return the package's world state, (state_size,) float32."""
-        return self._view.state
-
-    def get_avail_actions(self) -> np.ndarray:
-        """Return (N, A) bool."""
-        return self._view.avail_actions
 
     def action_names(self) -> Sequence[str]:
         """Return north, east, south, west, stop, attack 0, attack 1, …"""

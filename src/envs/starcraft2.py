@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv, View
+from envs.multiagentenv import EnvInfo, EpisodeLostError, View, ViewedEnv
 from envs.sc2_protocol import load_protocol
 from utils.errors import RunFailedError, UserError
 
@@ -31,13 +31,14 @@ _WAITS = 2  # times `game_timeout` for a reset: for the start of a game, and for
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-class StarCraftEnv(MultiAgentEnv):
+class StarCraftEnv(ViewedEnv):
     """Battles of a map of SMAC or SMACv2 against the built-in AI, through the real package.
 
     A battle terminates when one side is dead and is truncated at the map's own limit (PyMARL's
     `continuing_episode=True`). Info: `battle_won` (1 or 0), `dead_allies`, `dead_enemies`. Actions: no-op, which is all
     that the dead may do, stop, north, south, east, west, where there is a field of view its directions, then an attack
-    on each enemy (for a medivac: healing an ally).
+    on each enemy (for a medivac: healing an ally). Observations and state are float32 and as the package orders them;
+    the dead see zeros.
 
     A game gets the seed of the first episode that it plays; later battles depend on those before them in the same game,
     so episodes cannot be repeated. A game that dies, answers with an error or does not answer within `game_timeout`
@@ -68,7 +69,6 @@ class StarCraftEnv(MultiAgentEnv):
             noop=0,
             repeatable=False,
         )
-        self._view: View | None = None
 
     @abstractmethod
     def _make(self, rules: dict[str, Any], seed: int | None) -> Any:
@@ -124,25 +124,12 @@ class StarCraftEnv(MultiAgentEnv):
         return float(reward), bool(over) and not truncated, truncated, figures
 
     def _look(self) -> None:
-        """Compute the view once, however often it is asked for."""
         game = self._game
-        self._view = View(
+        self.view = View(
             np.array(game.get_obs(), dtype=np.float32),
             np.asarray(game.get_state(), dtype=np.float32),
             np.array(game.get_avail_actions(), dtype=bool),
         )
-
-    def get_obs(self) -> np.ndarray:
-        """Return (N, obs_size) float32, as the package orders it; zeros for the dead."""
-        return self._view.obs
-
-    def get_state(self) -> np.ndarray:
-        """Return (state_size,) float32, as the package orders it."""
-        return self._view.state
-
-    def get_avail_actions(self) -> np.ndarray:
-        """Return (N, A) bool."""
-        return self._view.avail_actions
 
     def get_stats(self) -> dict[str, float]:
         """Return how many games were lost, and so started anew."""

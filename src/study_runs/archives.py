@@ -1,6 +1,5 @@
 """What the archives say of a study's runs. They are data: reading them runs no code, and changes nothing."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +9,7 @@ from typing import Any
 from study_runs.locks import is_locked
 from study_runs.planned_run import PlannedRun
 from utils.errors import UserError
-from utils.run_folder import CHANGEABLE, archived_settings
+from utils.run_folder import CHANGEABLE, archived_settings, read_json
 
 LOCKS = ".runs"  # below the study's results: one file per run, locked while a process works at it
 
@@ -96,9 +95,9 @@ class Archives:
         try:
             changed = path.stat().st_mtime_ns
             if self._read.get(path, (None, None))[0] != changed:
-                held = json.loads(path.read_text())
+                held = read_json(path)
                 self._read[path] = (changed, held if isinstance(held, dict) else {})
-        except (OSError, ValueError):
+        except (OSError, UserError):
             return {}
         return self._read[path][1]
 
