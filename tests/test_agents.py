@@ -31,11 +31,13 @@ KINDS = {
     "sale_rnn beside a linear layer": ("mmsa", {"sale_skip": True}),
     "sale_rnn, layer norm": ("mmsa", {"sale_normaliser": "layer"}),
 }
+# What is scored together counts: all actions, and all rows.
+BATCH_NORM = {"sale_rnn, batch norm": ("mmsa", {"sale_normaliser": "batch"})}
 SALE_KINDS = [kind for kind in KINDS if kind.startswith("sale")]
 
 
 def make_mac(kind):
-    name, settings = KINDS[kind]
+    name, settings = (KINDS | BATCH_NORM)[kind]
     args = make_args(name, **settings)
     th.manual_seed(0)
     mac = CONTROLLERS[args.mac](SCHEME, GROUPS, args)
@@ -75,6 +77,25 @@ def test_all_actions_at_once_and_the_plain_form_agree_in_value_and_gradient(kind
     grads = [
         th.autograd.grad((form * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
         for form in (fast, plain)
+    ]
+    th.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("kind", ["rnn", *SALE_KINDS, *BATCH_NORM])
+def test_the_values_of_given_actions_are_among_those_of_all_and_alone_have_gradients(kind):
+    agent = make_mac(kind).agent.double()
+    h = th.randn(4, 3, N, agent.encoder.hidden_size, dtype=th.float64, requires_grad=True)
+    obs, actions = th.randn(4, 3, N, OBS, dtype=th.float64), th.randint(A, (4, 3, N, 1))
+    every = agent.q_from_hidden(h, obs)
+    given, without = agent.score(h, actions, obs)
+    assert given.shape == actions.shape[:-1] and not without.requires_grad
+    th.testing.assert_close(without, every.detach())
+    th.testing.assert_close(given, every.gather(-1, actions).squeeze(-1))
+    weights = th.randn_like(given)
+    inputs = [h, *(p for p in agent.parameters() if p.requires_grad)]
+    grads = [
+        th.autograd.grad((form * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
+        for form in (given, every.gather(-1, actions).squeeze(-1))
     ]
     th.testing.assert_close(*grads)
 

@@ -5,7 +5,7 @@ import torch as th
 from torch.nn import functional
 
 from modules import linear as module
-from modules.linear import FEW_ROWS, Linear, linear, product
+from modules.linear import BLOCK, FEW_ROWS, Linear, linear, product
 
 MANY = FEW_ROWS + 3
 needs_one_dnn = pytest.mark.skipif(module.one_dnn() is None, reason="this PyTorch has no oneDNN")
@@ -53,6 +53,16 @@ def test_it_is_the_ordinary_linear_layer_in_value_and_gradient(layout, shape, ou
     th.testing.assert_close(th.autograd.grad(fast, inputs, grad), th.autograd.grad(plain, inputs, grad))
     with th.no_grad():
         th.testing.assert_close(linear(x, weight, b), plain)
+
+
+@pytest.mark.parametrize("out", [64, 67])
+def test_many_rows_are_the_same_in_blocks(out, monkeypatch):
+    monkeypatch.setattr(module, "ONE_DNN", None)
+    taken, in_blocks = [], module._in_blocks
+    monkeypatch.setattr(module, "_in_blocks", lambda *args: taken.append(1) or in_blocks(*args))
+    x, weight, bias = th.randn(4 * BLOCK + 5, 7), th.randn(out, 7), th.randn(out)
+    th.testing.assert_close(product(x, weight, bias), functional.linear(x, weight, bias))
+    assert len(taken) == (out == 67)
 
 
 def test_gradients_arrive_in_any_layout():

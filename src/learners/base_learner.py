@@ -167,18 +167,18 @@ class BaseLearner(ABC):
             target.load_state_dict(self.trained[name].state_dict())
 
     def td(
-        self, rows: EpisodeRows, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
+        self, rows: EpisodeRows, q_taken: Tensor, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return ``L_TD`` and what is logged with it.
 
         Args:
             rows: the batch.
-            q: (R, N, A), the online agents' values.
+            q_taken: (R, N), the online agents' values of the actions taken.
+            q: (R, N, A), their values of all actions; no gradient is asked of them.
             target_q: (R, N, A), the target agents' values.
             rollout: (R, J+1, D), imagined latents for the mixers.
         """
         batch, mask, states = rows.batch, rows.pair_mask, rows["state"]
-        q_taken = pick(q, rows["actions"].squeeze(-1))
         # Mixed at an episode's last row too, where no action was taken: cheaper than picking the others' rollouts out.
         chosen = rows.now(self._mix(self.mixer, q_taken, states, rollout))
         with th.no_grad():

@@ -80,7 +80,7 @@ class MMSALearner(BaseLearner):
         """Return L_TD, L_KL, L_REC and L(f, g), weighted, and their parts."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         h = self.agent.encode(inputs, rows.sizes)  # (R, N, H)
-        q = self.agent.q_from_hidden(h, obs)  # (R, N, A)
+        q_taken, q = self.agent.score(h, rows["actions"], obs)  # (R, N) and, without gradients, (R, N, A)
         with th.no_grad():
             target_h = self.target_agent.encode(inputs, rows.sizes)
             target_q = self.target_agent.q_from_hidden(target_h, obs)
@@ -92,9 +92,9 @@ class MMSALearner(BaseLearner):
             follows_target = self.dreamer is self.target_agent
             s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
             rollout = self.imagine(  # (R, J+1, D)
-                rows, s, target_q if follows_target else q.detach(), draw=self.args.rollout_sample
+                rows, s, target_q if follows_target else q, draw=self.args.rollout_sample
             )
-        losses["loss_td"], td_metrics = self.td(rows, q, target_q, rollout)
+        losses["loss_td"], td_metrics = self.td(rows, q_taken, q, target_q, rollout)
         losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
 
@@ -113,7 +113,11 @@ class MMSALearner(BaseLearner):
         posterior = model.posterior(h)
         s = model.draw(posterior)
         s_now = rows.now(s)
-        sale = None if model.sale is None else model.sale(s_now.detach(), actions)
+        sale = None
+        if model.sale is not None:
+            z_s = model.sale.f(s.detach())
+            z_s_now = rows.now(z_s)
+            sale = z_s_now, model.sale.g(z_s_now, actions)
         embeddings = model.embed(s_now, actions, sale)
         prior = model.prior(embeddings)  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
@@ -129,9 +133,7 @@ class MMSALearner(BaseLearner):
 
         losses = {"loss_kl": args.kl_coef * kl, "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h}
         if sale is not None:
-            with th.no_grad():
-                z_s_next = model.sale.f(rows.then(s))
-            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], z_s_next, pairs)
+            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), pairs)
         return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
 
     def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, draw: bool) -> Tensor:
@@ -165,6 +167,6 @@ class MMSALearner(BaseLearner):
                 z_o_next = self.agent.sale.f(rows.then(u))
             losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(predicted, z_o_next, rows.pair_mask)
         if self.args.sale_input == "obs":
-            error = functional.mse_loss(self.agent.q_imagined(h.detach()), q.detach(), reduction="none")
+            error = functional.mse_loss(self.agent.q_imagined(h.detach()), q, reduction="none")
             losses["loss_distil"] = masked_mean(rows.now(error.mean(dim=(-2, -1))), rows.pair_mask)
         return losses

@@ -23,8 +23,8 @@ class QLearner(BaseLearner):
     def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return ``L_TD`` alone."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
-        q = self.agent.q_from_hidden(self.agent.encode(inputs, rows.sizes), obs)
+        q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
         with th.no_grad():
             target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
-        loss, metrics = self.td(rows, q, target_q)
+        loss, metrics = self.td(rows, q_taken, q, target_q)
         return {"loss_td": loss}, metrics

@@ -37,6 +37,7 @@ def gains(cpu_info: str) -> bool:
 
 ONE_DNN = one_dnn() if CPU_INFO.exists() and gains(CPU_INFO.read_text()) else None
 FEW_ROWS = 256  # oneDNN lays the weights out anew in every call, which for fewer rows costs more than it gains
+BLOCK = 1024  # rows; for more at once MKL takes up to twice as long where O is an unround number, say 162
 WIDE = 100  # below this size of a weight's larger side, MKL's product for its gradient is as fast
 
 
@@ -52,8 +53,20 @@ def _laid_out(weight: Tensor) -> Tensor:
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x Wᵀ + b`` for ``x (…, K), W (O, K), b (O)``, for code with a gradient of its own."""
     if x.numel() < FEW_ROWS * x.shape[-1] or min(weight.shape) == 1 or not _one_dnn_takes(x):
-        return functional.linear(x, weight, bias)
+        return _in_blocks(x, weight, bias) if _better_in_blocks(x, weight, bias) else functional.linear(x, weight, bias)
     return ONE_DNN(x, _laid_out(weight), bias, "none", [], "")
+
+
+def _better_in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    many = x.device.type == "cpu" and x.dim() == 2 and len(x) > 4 * BLOCK
+    return many and len(weight) > 64 and len(weight) % 8 != 0 and bias is not None
+
+
+def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    out = x.new_empty(len(x), len(weight))
+    for rows, result in zip(x.split(BLOCK), out.split(BLOCK), strict=True):
+        th.addmm(bias, rows, weight.t(), out=result)
+    return out
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ class RNNAgent(nn.Module):
         """Score every action: ``h (…, H) -> Q (…, A)``. The history holds the observation, so `obs` is not read."""
         return self.fc2(h)
 
+    def score(self, h: Tensor, actions: Tensor, obs: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return ``Q (…)`` of the actions (…, 1), and ``Q (…, A)`` of every action without gradients."""
+        q = self.q_from_hidden(h)
+        return q.gather(-1, actions).squeeze(-1), q.detach()
+
     def q_imagined(self, h: Tensor) -> Tensor:
         """Score every action in imagination: as everywhere."""
         return self.q_from_hidden(h)

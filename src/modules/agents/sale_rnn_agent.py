@@ -96,21 +96,49 @@ class SALERNNAgent(nn.Module):
         return obs
 
     def q_from_hidden(self, h: Tensor, obs: Tensor | None = None) -> Tensor:
-        """Score every action: ``h (…, H) -> Q (…, A)``; `obs (…, O)` is needed with `sale_input=obs` alone.
+        """Score every action: ``h (…, H) -> Q (…, A)``; `obs (…, O)` is needed with `sale_input=obs` alone."""
+        q = self._q_every(h, self._embed_state(h, obs))
+        return q if self.skip is None else q + self.skip(h)
+
+    def score(self, h: Tensor, actions: Tensor, obs: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return ``Q (…)`` of the actions (…, 1), and ``Q (…, A)`` of every action without gradients.
+
+        L_TD reaches the values of the actions taken alone, so that these are computed once more, one action each: their
+        gradients then cost an A-th of what `q_from_hidden`'s would, which are zero for all other actions.
+        """
+        if self.normalise_phi.name == "batch":  # whose statistics are those of all actions' embeddings
+            q = self.q_from_hidden(h, obs)
+            return q.gather(-1, actions).squeeze(-1), q.detach()
+        z = self._embed_state(h, obs)
+        taken = self._q_given(h, z, actions)
+        with th.no_grad():
+            q = self._q_every(h, z)
+        if self.skip is None:
+            return taken, q
+        linear_part = self.skip(h)
+        return taken + linear_part.gather(-1, actions).squeeze(-1), q + linear_part.detach()
+
+    def _q_given(self, h: Tensor, z: Tensor, actions: Tensor) -> Tensor:
+        """Return what SALE says of given actions, as the paper writes it: ``(…, H), (…, E), (…, 1) -> (…)``."""
+        with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
+            z_oa = self.value_sale.g(z, actions)
+        phi = self.normalise_phi(self.phi(h, actions))
+        return self.head.finish(self.head.first(th.cat([z, z_oa, phi], dim=-1)))
+
+    def _q_every(self, h: Tensor, z: Tensor) -> Tensor:
+        """Return what SALE says of every action: ``(…, H), (…, E) -> (…, A)``.
 
         What depends on the state is projected once; an action adds a row of a table. Two layers that follow each other
         without a nonlinearity are one product: g's third with the head's part for z^oa, and φ with the head's part
         for φ^oa, since AvgL1Norm divides all of an embedding by one number.
         """
-        z, g = self._embed_state(h, obs), self.value_sale.g
-        weight_z, weight_za, weight_phi = self.head.parts()
+        g, (weight_z, weight_za, weight_phi) = self.value_sale.g, self.head.parts()
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
             before_third = g.finish(g.first.every(z))
         third_weight, third_bias = self._through_sale(g.third.weight), self._through_sale(g.third.bias)
-        first = linear(before_third, weight_za @ third_weight, weight_za @ third_bias)
-        first += linear(z, weight_z, self.head.first.bias).unsqueeze(-2)
-        q = self.head.finish(self._add_phi(first, h, weight_phi))
-        return q if self.skip is None else q + self.skip(h)
+        first = linear(before_third, weight_za @ third_weight)
+        first += linear(z, weight_z, self.head.first.bias + weight_za @ third_bias).unsqueeze(-2)
+        return self.head.finish(self._add_phi(first, h, weight_phi))
 
     def _add_phi(self, first: Tensor, h: Tensor, weight_phi: Tensor) -> Tensor:
         """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
