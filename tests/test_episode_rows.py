@@ -1,10 +1,12 @@
 """Rows of a batch: packed and padded say the same, and the rows around a transition belong to it."""
 
+import numpy as np
 import pytest
 import torch as th
 from fixtures_mmsa import drifted, make_batch, make_learner, padded, with_garbage
 
-from components.episode_rows import EpisodeRows
+from components.episode_rows import EpisodeRows, filled_up
+from modules import linear
 
 EPISODES = [
     ((6, "terminated"), (4, "truncated"), (1, "terminated"), (6, "truncated"), (2, "truncated")),
@@ -19,26 +21,33 @@ def numbered(batch, steps):
     return th.stack(th.meshgrid(th.arange(B), th.arange(steps), indexing="ij"), dim=-1)
 
 
-@pytest.mark.parametrize("packed", [True, False])
+FORMS = {"packed": (True, False), "filled up": (True, True), "padded": (False, False)}
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    """What `EpisodeRows` is told besides the batch."""
+    return FORMS[request.param]
+
+
 @pytest.mark.parametrize("episodes", EPISODES, ids=str)
 @pytest.mark.parametrize("more", [0, 2])
-def test_every_filled_row_and_every_transition_is_there_once(episodes, packed, more):
+def test_every_filled_row_and_every_transition_is_there_once(episodes, form, more):
     batch = padded(make_batch(episodes), rows=more, episodes=more)
-    rows, T = EpisodeRows(batch, packed), batch.max_seq_length - 1
+    rows, T = EpisodeRows(batch, *form), batch.max_seq_length - 1
     expected = {(b, t) for b, (length, _) in enumerate(episodes) for t in range(length + 1)}
     found = rows.take(numbered(batch, T + 1))[rows.mask == 1].tolist()
     assert len(found) == len(expected) and set(map(tuple, found)) == expected
     pairs = rows.take_pairs(numbered(batch, T))[rows.pair_mask == 1].tolist()
     expected = {(b, t) for b, (length, _) in enumerate(episodes) for t in range(length)}
     assert len(pairs) == len(expected) and set(map(tuple, pairs)) == expected
-    if packed:
+    if form == FORMS["packed"]:
         assert rows.mask.all() and rows.pair_mask.all()
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_a_transition_leads_from_its_row_to_the_next(packed):
+def test_a_transition_leads_from_its_row_to_the_next(form):
     batch = make_batch(EPISODES[0])
-    rows, T = EpisodeRows(batch, packed), batch.max_seq_length - 1
+    rows, T = EpisodeRows(batch, *form), batch.max_seq_length - 1
     places, pairs = rows.take(numbered(batch, T + 1)), rows.take_pairs(numbered(batch, T))
     assert th.equal(rows.now(places), pairs)
     assert th.equal(rows.then(places), pairs + th.tensor([0, 1]))
@@ -58,15 +67,14 @@ def starts(sizes):
         first += size
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_what_is_spread_comes_back(packed):
+def test_what_is_spread_comes_back(form):
     batch = make_batch(EPISODES[0])
-    rows = EpisodeRows(batch, packed)
+    rows = EpisodeRows(batch, *form)
     x = th.randn(len(rows.pair_mask), 3)
     spread = rows.spread_pairs(x)
     assert spread.shape == (batch.batch_size, batch.max_seq_length - 1, 3)
     assert th.equal(rows.take_pairs(spread), x)
-    if packed:
+    if form == FORMS["packed"]:
         assert not spread[batch["filled"][:, 1:, 0] == 0].any()
 
 
@@ -79,7 +87,37 @@ def test_padding_that_is_computed_and_padding_that_is_not_give_the_same_losses_a
         settings = settings | {"wm_sample": False, "rollout_sample": False}
     learner = drifted(make_learner(config, **settings))
     batch = padded(with_garbage(make_batch()), rows=2, episodes=1)
-    forms = [learner.losses(EpisodeRows(batch, packed))[0] for packed in (True, False)]
-    th.testing.assert_close(*forms, rtol=1e-5, atol=1e-6)
-    grads = [th.autograd.grad(sum(form.values()), learner.parameters) for form in forms]
-    th.testing.assert_close(*grads, rtol=1e-3, atol=1e-5)
+    packed, *others = [learner.losses(EpisodeRows(batch, *form))[0] for form in FORMS.values()]
+    for other in others:
+        th.testing.assert_close(packed, other, rtol=1e-5, atol=1e-6)
+    gradient, *others = [th.autograd.grad(sum(form.values()), learner.parameters) for form in (packed, *others)]
+    for other in others:
+        th.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["qmix", "mmsa"])
+def test_a_learner_fills_rows_up_for_oneDNN_alone(name, monkeypatch):  # noqa: N802  its name
+    sizes = []
+    learner = make_learner(name)
+    losses = learner.losses
+    monkeypatch.setattr(learner, "losses", lambda rows: sizes.append(sum(rows.sizes)) or losses(rows))
+    batch = make_batch(((9, "terminated"), (4, "truncated"), (1, "terminated")))
+    for operator in (None, th.ops.aten.linear):
+        monkeypatch.setattr(linear, "ONE_DNN", operator)
+        monkeypatch.setattr(linear, "FEW_ROWS", 10**9)  # asked for nothing
+        learner.train(batch, 0, 0)
+    assert sizes == [17, 18]
+
+
+def test_filling_up_makes_few_sizes_and_leaves_the_order_of_steps():
+    rng, found = np.random.default_rng(0), set()
+    for _ in range(500):
+        lengths = rng.integers(1, 52, 32)
+        sizes = (lengths[:, None] > np.arange(51)).sum(axis=0)
+        more = filled_up(sizes)
+        assert (np.diff(more) <= 0).all() and (more >= sizes).all() and more[0] == sizes[0]
+        assert more.sum() <= 1.125 * sizes.sum()
+        found.add(int(more.sum()))
+    assert len(found) < 10
+    full = np.full(51, 32)
+    assert (filled_up(full) == full).all() and not filled_up(np.zeros(3, dtype=int)).any()

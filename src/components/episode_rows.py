@@ -8,7 +8,8 @@ second ones, and so on. Longest episodes come first, so the rows of a step that 
 (the order of PyTorch's `PackedSequence`), and the K rows that follow a transition are the end of the list.
 
 On a CPU the rows that no episode fills are left out (`packed`): what padding would cost is not computed. On a GPU they
-stay, so that shapes never change and nothing waits for a length; masks then say which count.
+stay, so that shapes never change and nothing waits for a length; masks then say which count. In between, a packed list
+can be filled up with padding to one of a few lengths, for a matrix product that prepares itself for each (`few_sizes`).
 """
 
 from typing import Protocol
@@ -36,14 +37,14 @@ class EpisodeRows:
         pair_mask: (K,) float, 1 for the transitions that took place.
     """
 
-    def __init__(self, batch: Batch, packed: bool | None = None) -> None:
-        """Take the rows of a batch. `packed=None` packs on a CPU alone."""
+    def __init__(self, batch: Batch, packed: bool | None = None, few_sizes: bool = False) -> None:
+        """Take the rows of a batch. `packed=None` packs on a CPU alone; `few_sizes` then lets R be one of a few."""
         self.batch = batch
         filled = batch["filled"].squeeze(-1)  # (B, T+1)
         self.shape = filled.shape
         self.packed = filled.device.type == "cpu" if packed is None else packed
         if self.packed:
-            self._pack(filled.sum(dim=1).cpu(), filled.device)
+            self._pack(filled.sum(dim=1).cpu(), filled.device, few_sizes)
         else:
             B, rows = self.shape
             self.sizes = [B] * rows
@@ -51,11 +52,13 @@ class EpisodeRows:
         self.mask = self.take(filled).float()
         self.pair_mask = self.then(self.mask)
 
-    def _pack(self, lengths: Tensor, device: th.device) -> None:
+    def _pack(self, lengths: Tensor, device: th.device, few_sizes: bool) -> None:
         """Find the place of every filled row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""
         lengths, T = lengths.numpy(), self.shape[1] - 1
         longest_first = np.argsort(-lengths, kind="stable")
         sizes = (lengths[:, None] > np.arange(T + 1)).sum(axis=0)
+        if few_sizes:
+            sizes = filled_up(sizes)
         sizes = sizes[sizes > 0]
         step, rank = _step_and_rank(sizes)
         episode = longest_first[rank]
@@ -97,6 +100,17 @@ class EpisodeRows:
     def then(self, x: Tensor, after: int = 0) -> Tensor:
         """Return the rows that those transitions lead to, in the same order: ``(R, …) -> (K, …)``, a view."""
         return x[self.sizes[after] :]
+
+
+def filled_up(sizes: np.ndarray) -> np.ndarray:
+    """Return the sizes with padding, early steps first, so that no more than four binary digits of their sum count.
+
+    At most an eighth is added. Every step keeps to the size of the step before it; a batch of full episodes stays.
+    """
+    rows = int(sizes.sum())
+    unit = max(2 ** (rows.bit_length() - 4), 1)
+    added = np.minimum((sizes[0] - sizes).cumsum(), -rows % unit)
+    return sizes + np.diff(added, prepend=0)
 
 
 def _step_and_rank(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from learners.cuda_graph import GraphedUpdate
 from learners.losses import masked_mean, td_loss
 from learners.not_finite import NotFiniteError, all_finite, not_finite, quantities
 from learners.targets import greedy_actions, pick, td_lambda_targets
+from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
 
 
@@ -112,7 +113,7 @@ class BaseLearner(ABC):
         """
         for module in self.trained.values():
             module.train()
-        losses, metrics = self.losses(EpisodeRows(batch))
+        losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes()))
         self.optimiser.zero_grad(set_to_none=True)
         total = sum(losses.values())
         total.backward()

@@ -41,6 +41,11 @@ BLOCK = 1024  # rows; for more at once MKL takes up to twice as long where O is 
 WIDE = 100  # below this size of a weight's larger side, MKL's product for its gradient is as fast
 
 
+def prefers_few_sizes() -> bool:
+    """Say whether products are faster where the number of rows is one of a few: oneDNN makes a program for each."""
+    return ONE_DNN is not None
+
+
 def _one_dnn_takes(x: Tensor) -> bool:
     return ONE_DNN is not None and x.device.type == "cpu" and x.dtype == th.float32
 
