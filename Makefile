@@ -20,7 +20,7 @@ demo: $(VENV)/.requirements
 
 test: $(VENV)/.requirements-dev
 	$(BIN)/ruff check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV)

@@ -247,9 +247,8 @@ def test_every_accepted_key_can_be_played(data):
     assert reward == 0.0 and env.get_avail_actions().any(axis=1).all()
 
 
-def at(picture, env, cell, right=0.0):
+def at(picture, drawing, cell, right=0.0):
     """The colour in the middle of a cell, or so many cells to the right of it."""
-    drawing = _Drawing(env._game)
     x, y = drawing.centre(cell)
     return "#" + "".join(f"{channel:02X}" for channel in picture[int(y), int(x + right * drawing.cell)])
 
@@ -258,15 +257,15 @@ def test_food_and_agents_are_drawn_where_the_game_has_them_and_taken_food_is_not
     env, rng, taken = make("Foraging-9x6-3p-3f-v3"), np.random.default_rng(0), 0
     for seed in range(10):
         env.reset(seed)
-        food, over = list(env._game.food_left), False
+        food, over, drawing = list(env._game.food_left), False, _Drawing(env._game)
         while not over:
             _, terminated, truncated, _ = env.step(hungry_actions(rng, env))
             over = terminated or truncated
             picture = env.render()
-            yellow = {cell for cell in np.ndindex(6, 9) if at(picture, env, cell) == YELLOW}
+            yellow = {cell for cell in np.ndindex(6, 9) if at(picture, drawing, cell) == YELLOW}
             assert yellow == set(map(tuple, np.argwhere(env._game.field).tolist()))
             for agent, player in enumerate(env._game.players):
-                assert at(picture, env, player.position, right=-0.28) == agent_colour(agent)
+                assert at(picture, drawing, player.position, right=-0.28) == agent_colour(agent)
         taken += len(food) - len(yellow)
     assert taken > 5
 
@@ -331,13 +330,14 @@ def test_what_an_agent_sees_is_shaded_and_nothing_is_where_all_see_everything():
     env = make("Foraging-2s-9x6-1p-2f-v3")
     for seed in range(10):
         env.reset(seed)
-        picture, (agent,) = env.render(), [player.position for player in env._game.players]
+        picture, (agent,), drawing = env.render(), [p.position for p in env._game.players], _Drawing(env._game)
         for cell in set(np.ndindex(6, 9)) - {agent, *env._game.food_left}:
-            assert (at(picture, env, cell) != GRASS) == within(cell, seen_food(agent, 2))
+            assert (at(picture, drawing, cell) != GRASS) == within(cell, seen_food(agent, 2))
     env = make("Foraging-9x6-1p-2f-v3")
     env.reset(0)
     empty = set(np.ndindex(6, 9)) - {env._game.players[0].position, *env._game.food_left}
-    assert {at(env.render(), env, cell) for cell in empty} == {GRASS}
+    picture, drawing = env.render(), _Drawing(env._game)
+    assert {at(picture, drawing, cell) for cell in empty} == {GRASS}
 
 
 def test_actions_have_the_librarys_names():

@@ -221,13 +221,13 @@ FAULTS = {
     "raises": ("worker 1 failed: LookupError: a bug in the environment", "Traceback"),
     "dies": ("worker 1 died (exit code 3)", ""),
     "crashes": ("worker 1 died (SIGSEGV)", "Segmentation fault"),
-    "hangs": ("worker 1 gave no answer for 1 s (env_timeout)", "unruly.py"),
+    "hangs": ("worker 1 gave no answer for 5 s (env_timeout)", "unruly.py"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_episode_whose_worker_fails_is_played_again_as_it_would_have_been(fault, unruly, tmp_path, capfd):
-    runner = unruly("Faulty", env_timeout=1)
+    runner = unruly("Faulty", env_timeout=5)  # a busy machine takes a second to answer
     expected = play(runner)[0].storage
     before = workers()
     (tmp_path / f"1 {fault}").touch()
