@@ -52,12 +52,12 @@ def make_step_by_step(learner: Any, B: int) -> None:
     """Make a learner call its agents, its world model and its mixers for one time step of B episodes at a time."""
     for agent in (learner.agent, learner.target_agent):
         agent.encode = _encode_per_step(agent.encode)
-        agent.q_from_hidden = per_step(agent.q_from_hidden, B)
+        agent.q_from_hidden, agent.score = per_step(agent.q_from_hidden, B), per_step(agent.score, B)
     for mixer in (learner.mixer, learner.target_mixer):
         mixer.forward = per_step(mixer.forward, B)
     model = getattr(learner, "world_model", None)
     if model is not None:
         for name in ("posterior", "decode_hidden", "decode_embeddings", "step"):
             setattr(model, name, per_step(getattr(model, name), B))
-        for module in (model.sale, model.sale.f, model.phi, model.prior_encoder):
+        for module in (model.sale, model.sale.f, model.sale.g, model.phi, model.prior_encoder):
             module.forward = per_step(module.forward, B)

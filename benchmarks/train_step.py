@@ -24,7 +24,7 @@ from utils.memory import keep_freed_memory
 PARTS = {  # the learner's verbs, and the part that their time is booked on (less what is booked on parts within)
     ("agent", "encode"): "unroll",
     ("target_agent", "encode"): "unroll",
-    ("agent", "q_from_hidden"): "SALE and Q",
+    ("agent", "score"): "SALE and Q",
     ("target_agent", "q_from_hidden"): "SALE and Q",
     ("", "world_model_losses"): "world model",
     ("", "imagine"): "imagination",

@@ -13,6 +13,7 @@ EPISODES = [
     ((1, "terminated"),),
     ((3, "terminated"), (3, "truncated")),
 ]
+UNEVEN = ((9, "terminated"), (4, "truncated"), (1, "terminated"), (8, "truncated"), (2, "truncated"))  # 29 rows
 
 
 def numbered(batch, steps):
@@ -30,7 +31,7 @@ def form(request):
     return FORMS[request.param]
 
 
-@pytest.mark.parametrize("episodes", EPISODES, ids=str)
+@pytest.mark.parametrize("episodes", [*EPISODES, UNEVEN], ids=str)
 @pytest.mark.parametrize("more", [0, 2])
 def test_every_filled_row_and_every_transition_is_there_once(episodes, form, more):
     batch = padded(make_batch(episodes), rows=more, episodes=more)
@@ -46,7 +47,7 @@ def test_every_filled_row_and_every_transition_is_there_once(episodes, form, mor
 
 
 def test_a_transition_leads_from_its_row_to_the_next(form):
-    batch = make_batch(EPISODES[0])
+    batch = make_batch(UNEVEN)
     rows, T = EpisodeRows(batch, *form), batch.max_seq_length - 1
     places, pairs = rows.take(numbered(batch, T + 1)), rows.take_pairs(numbered(batch, T))
     assert th.equal(rows.now(places), pairs)
@@ -68,7 +69,7 @@ def starts(sizes):
 
 
 def test_what_is_spread_comes_back(form):
-    batch = make_batch(EPISODES[0])
+    batch = make_batch(UNEVEN)
     rows = EpisodeRows(batch, *form)
     x = th.randn(len(rows.pair_mask), 3)
     spread = rows.spread_pairs(x)
@@ -86,7 +87,8 @@ def test_padding_that_is_computed_and_padding_that_is_not_give_the_same_losses_a
     else:
         settings = settings | {"wm_sample": False, "rollout_sample": False}
     learner = drifted(make_learner(config, **settings))
-    batch = padded(with_garbage(make_batch()), rows=2, episodes=1)
+    batch = padded(with_garbage(make_batch(UNEVEN)), rows=2, episodes=1)
+    assert [sum(EpisodeRows(batch, *form).sizes) for form in FORMS.values()] == [29, 30, 72]
     packed, *others = [learner.losses(EpisodeRows(batch, *form))[0] for form in FORMS.values()]
     for other in others:
         th.testing.assert_close(packed, other, rtol=1e-5, atol=1e-6)

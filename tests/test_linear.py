@@ -5,7 +5,7 @@ import torch as th
 from torch.nn import functional
 
 from modules import linear as module
-from modules.linear import BLOCK, FEW_ROWS, Linear, linear, product
+from modules.linear import FEW_ROWS, MANY_ROWS, Linear, linear, product
 
 MANY = FEW_ROWS + 3
 needs_one_dnn = pytest.mark.skipif(module.one_dnn() is None, reason="this PyTorch has no oneDNN")
@@ -60,7 +60,7 @@ def test_many_rows_are_the_same_in_blocks(out, monkeypatch):
     monkeypatch.setattr(module, "ONE_DNN", None)
     taken, in_blocks = [], module._in_blocks
     monkeypatch.setattr(module, "_in_blocks", lambda *args: taken.append(1) or in_blocks(*args))
-    x, weight, bias = th.randn(4 * BLOCK + 5, 7), th.randn(out, 7), th.randn(out)
+    x, weight, bias = th.randn(MANY_ROWS + 5, 7), th.randn(out, 7), th.randn(out)
     th.testing.assert_close(product(x, weight, bias), functional.linear(x, weight, bias))
     assert len(taken) == (out == 67)
 

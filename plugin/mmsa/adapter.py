@@ -80,8 +80,9 @@ class BasicMAC:
         self.obs_last_action, self.obs_agent_id = args.obs_last_action, args.obs_agent_id
         input_size = args.obs_shape + self.n_actions * args.obs_last_action + self.n_agents * args.obs_agent_id
         self.agent = AGENTS[args.agent](input_size, args)
-        if not hasattr(self.agent, "q_from_hidden"):
-            raise ValueError(f"mac=sale_mac needs an agent with encode and q_from_hidden: sale_rnn, not {args.agent}")
+        if not all(hasattr(self.agent, verb) for verb in ("encode", "q_from_hidden", "score", "q_imagined")):
+            needed = "encode, q_from_hidden, score and q_imagined"
+            raise ValueError(f"mac=sale_mac needs an agent with {needed}: sale_rnn, not {args.agent}")
         self.action_selector = ACTION_SELECTORS[args.action_selector](args)
         self.hidden_states: Tensor | None = None
 

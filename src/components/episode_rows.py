@@ -53,7 +53,7 @@ class EpisodeRows:
         self.pair_mask = self.then(self.mask)
 
     def _pack(self, lengths: Tensor, device: th.device, few_sizes: bool) -> None:
-        """Find the place of every filled row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""
+        """Find the place of every row, and of every transition, in the batch (B, T+1), (B, T) laid flat."""
         lengths, T = lengths.numpy(), self.shape[1] - 1
         longest_first = np.argsort(-lengths, kind="stable")
         sizes = (lengths[:, None] > np.arange(T + 1)).sum(axis=0)
@@ -105,7 +105,7 @@ class EpisodeRows:
 def filled_up(sizes: np.ndarray) -> np.ndarray:
     """Return the sizes with padding, early steps first, so that no more than four binary digits of their sum count.
 
-    At most an eighth is added. Every step keeps to the size of the step before it; a batch of full episodes stays.
+    At most an eighth is added, and no more than the batch has room for. No step becomes larger than the one before it.
     """
     rows = int(sizes.sum())
     unit = max(2 ** (rows.bit_length() - 4), 1)

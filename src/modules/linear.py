@@ -4,7 +4,7 @@ On AMD processors whose AVX-512 units are whole (Zen 5), oneDNN multiplies float
 about twice as fast as MKL (docs/performance.md), and PyTorch offers no setting for it. On others it gains nothing and
 costs much: it makes a program for every number of rows, and episodes of many lengths have many. The operator is
 internal to PyTorch, so where it is missing, and on every other device and dtype, `torch.nn.functional.linear` does
-the work.
+the work; on a CPU in blocks of rows where MKL is slow on all at once.
 """
 
 import re
@@ -37,7 +37,8 @@ def gains(cpu_info: str) -> bool:
 
 ONE_DNN = one_dnn() if CPU_INFO.exists() and gains(CPU_INFO.read_text()) else None
 FEW_ROWS = 256  # oneDNN lays the weights out anew in every call, which for fewer rows costs more than it gains
-BLOCK = 1024  # rows; for more at once MKL takes up to twice as long where O is an unround number, say 162
+MANY_ROWS = 4096  # more than these MKL takes up to twice as long for where O is an unround number, say 162
+BLOCK = 1024  # rows, of which MKL does not
 WIDE = 100  # below this size of a weight's larger side, MKL's product for its gradient is as fast
 
 
@@ -63,8 +64,8 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _better_in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    many = x.device.type == "cpu" and x.dim() == 2 and len(x) > 4 * BLOCK
-    return many and len(weight) > 64 and len(weight) % 8 != 0 and bias is not None
+    unround = len(weight) > 64 and len(weight) % 8 != 0
+    return unround and len(x) > MANY_ROWS and x.dim() == 2 and bias is not None and x.device.type == "cpu"
 
 
 def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ INITIAL_SCALE = 0.1  # what the head's last layer is scaled by at the start
 
 
 class ValueHead(nn.Module):
-    """``Q_i = MLP([z^o, z^oa, φ^oa])``: its first layer is kept in three parts, so that nothing is concatenated.
+    """``Q_i = MLP([z^o, z^oa, φ^oa])``: where all actions are scored, its first layer is taken in three `parts`.
 
     Values start near zero, for the reason given in `MonotonicMixing`.
     """
