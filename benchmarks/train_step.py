@@ -96,7 +96,7 @@ def count_operations(alg: str, args: argparse.Namespace) -> float:
     """
     fast, linear.ONE_DNN = linear.ONE_DNN, None
     shape = SHAPES[args.shape]
-    learner = make_learner(alg, shape, "cpu")
+    learner = make_learner(alg, shape, "cpu", **args.settings)
     with OperationCounter() as counter:
         learner.train(make_batch(shape, args.batch_size), 0, 0)
     linear.ONE_DNN = fast
@@ -117,11 +117,11 @@ def report_graph(alg: str, args: argparse.Namespace, eager: float) -> None:
     """Measure the update as a CUDA graph, and step by step, beside the eager form's time."""
     shape = SHAPES[args.shape]
     batch = make_batch(shape, args.batch_size).to("cuda")
-    graphed = make_learner(alg, shape, "cuda", cuda_graph=True)
+    graphed = make_learner(alg, shape, "cuda", cuda_graph=True, **args.settings)
     took = seconds(lambda: graphed.train(batch, 1, 1), "cuda", args.repeats, warm_up=8)
     kernels = kernel_seconds(graphed, batch, updates=3)
     print(f"  CUDA graph: {1e3 * took:.1f} ms, {took / kernels:.2f} times its kernels' {1e3 * kernels:.1f} ms")
-    slow = make_learner(alg, shape, "cuda")
+    slow = make_learner(alg, shape, "cuda", **args.settings)
     make_step_by_step(slow, args.batch_size)
     slow_took = seconds(lambda: slow.train(batch, 1, 1), "cuda", repeats=3, warm_up=1)
     print(f"  eager, step by step: {1e3 * slow_took:.1f} ms; eager / graph {eager / took:.1f}, step by step / graph "
@@ -131,7 +131,8 @@ def report_graph(alg: str, args: argparse.Namespace, eager: float) -> None:
 def report(alg: str, args: argparse.Namespace, rate: float) -> None:
     """Measure one algorithm and print a table."""
     shape = SHAPES[args.shape]
-    learner, batch = make_learner(alg, shape, args.device), make_batch(shape, args.batch_size).to(args.device)
+    learner = make_learner(alg, shape, args.device, **args.settings)
+    batch = make_batch(shape, args.batch_size).to(args.device)
     took = seconds(lambda: learner.train(batch, 1, 1), args.device, args.repeats, warm_up=5)
     if args.device == "cuda":
         peak = th.cuda.max_memory_allocated() / 2**20
@@ -155,7 +156,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128, help="episodes, each as long as the task allows")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--algs", nargs="+", default=["qmix", "mmsa"])
+    parser.add_argument("--settings", nargs="+", default=[], metavar="NAME=VALUE", help="of the learners")
     args = parser.parse_args()
+    args.settings = dict(setting.split("=", 1) for setting in args.settings)
     keep_freed_memory()
     th.set_num_threads(args.threads)
     rate = product_rate(args.device)

@@ -22,7 +22,8 @@ def output_of(name, *args):
 
 
 def test_an_update_is_measured_part_by_part():
-    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "1")
+    smaller = ("--settings", "rnn_hidden_dim=32", "grad_norm_clip=5")
+    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "1", *smaller)
     for alg, parts in (("qmix", 6), ("mmsa", 8)):
         table = said.split(f"\n{alg}: ")[1].split("\n\n")[0]
         assert re.match(r"\d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
