@@ -14,15 +14,24 @@ def per_step(function: Callable[..., Any], n_rows: int) -> Callable[..., Any]:
     """Return a function that calls another for `n_rows` rows at a time and puts the results together."""
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        whole = [arg for arg in args if isinstance(arg, Tensor)]
-        pieces = [arg.split(n_rows) if isinstance(arg, Tensor) else None for arg in args]
+        pieces = [_split(arg, n_rows) for arg in args]
+        n_steps = next(len(piece) for piece in pieces if piece is not None)
         results = [
             function(*(arg if piece is None else piece[t] for arg, piece in zip(args, pieces, strict=True)), **kwargs)
-            for t in range(-(-len(whole[0]) // n_rows))
+            for t in range(n_steps)
         ]
         return _joined(results)
 
     return called
+
+
+def _split(arg: Any, n_rows: int) -> Sequence[Any] | None:
+    if isinstance(arg, Tensor):
+        return arg.split(n_rows)
+    if isinstance(arg, dict):  # of tensors with the same rows
+        parts = zip(*(tensor.split(n_rows) for tensor in arg.values()), strict=True)
+        return [dict(zip(arg, part, strict=True)) for part in parts]
+    return None
 
 
 def _joined(results: Sequence[Any]) -> Any:
@@ -57,7 +66,7 @@ def make_step_by_step(learner: Any, B: int) -> None:
         mixer.forward = per_step(mixer.forward, B)
     model = getattr(learner, "world_model", None)
     if model is not None:
-        for name in ("posterior", "decode_hidden", "decode_embeddings", "step"):
+        for name in ("posterior", "decode_hidden", "decode_embeddings", "prior", "step"):
             setattr(model, name, per_step(getattr(model, name), B))
-        for module in (model.sale, model.sale.f, model.sale.g, model.phi, model.prior_encoder):
+        for module in (model.sale, model.sale.f, model.sale.g, model.phi):
             module.forward = per_step(module.forward, B)

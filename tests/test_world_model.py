@@ -5,6 +5,7 @@ import torch as th
 from fixtures_mmsa import onehots
 from torch.nn.functional import elu, softplus
 
+from modules.linear import linear
 from modules.world_model import MIN_STD, Gaussian, GaussianEncoder, WorldModel
 
 B, T, N, A, H, L = 4, 5, 3, 5, 8, 2
@@ -37,7 +38,7 @@ def test_shapes():
     model, h, actions = build(), some_hidden(), th.randint(A, (B, T, N))
     posterior = model.posterior(h)
     assert posterior.mean.shape == posterior.std.shape == (B, T, D)
-    embeddings = model.embed(posterior.mean, actions)
+    embeddings = model.embed(posterior.mean, actions, model.sale(posterior.mean, actions))
     assert [e.shape for e in embeddings.values()] == [(B, T, 11)] * 3
     prior = model.prior(embeddings)
     assert prior.mean.shape == prior.std.shape == (B, T, D)
@@ -53,7 +54,7 @@ def test_encoders_give_a_mean_and_a_positive_spread():
     th.testing.assert_close(mean, out[:, :D])
     th.testing.assert_close(std, softplus(out[:, D:]) + MIN_STD)
     assert (std >= MIN_STD).all()
-    th.testing.assert_close(encoder.mean(x), mean)
+    th.testing.assert_close(encoder.finish(linear(x, *encoder.on_input(D))), mean)
 
 
 def test_the_posterior_reads_the_joint_hidden_state():
@@ -69,7 +70,7 @@ def test_decoded_hidden_states_are_one_agent_after_another_within_a_grus_range()
 
 def test_embeddings_are_sale_of_the_latent_state_and_a_linear_layer():
     model, s, actions = build(), th.randn(B, T, D), th.randint(A, (B, T, N))
-    embedded = model.embed(s, actions)
+    embedded = model.embed(s, actions, model.sale(s, actions))
     assert list(embedded) == ["z_sa", "z_s", "phi"]
     z_sa, z_s, phi = embedded.values()
     th.testing.assert_close(z_s, model.sale.f(s))
@@ -98,10 +99,13 @@ def test_drawing_takes_the_mean_or_a_sample_that_passes_gradients_on():
     th.testing.assert_close(3.0 + 0.5 * to_std, drawn)
 
 
-@pytest.mark.parametrize(("mode", "embed_size"), [("latent", 11), ("latent", D), ("decoded", D)])
+@pytest.mark.parametrize(
+    ("mode", "embed_size", "sale"),
+    [("latent", 11, True), ("latent", D, True), ("decoded", D, True), ("latent", 11, False)],
+)
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_size, horizon):
-    model, h = build(embed_size, rollout_mode=mode), some_hidden()
+def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_size, sale, horizon):
+    model, h = build(embed_size, rollout_mode=mode, sale=sale), some_hidden()
     s = model.posterior(h).mean.detach().requires_grad_()
     fast = model.imagine(s, policy(h), policy, horizon, draw=False)
     slow = th.empty_like(fast)
@@ -110,10 +114,11 @@ def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_s
             latents, hidden = [s[b, t]], h[b, t]
             for _ in range(horizon):
                 onehot = th.eye(A)[policy(hidden)].flatten()
-                z_s = model.sale.f(latents[-1]).detach()
-                z_sa = model.sale.g(z_s, policy(hidden)).detach()
-                phi = model.phi.linear(th.cat([latents[-1], onehot]))
-                s_next = model.prior_encoder(th.cat([z_sa, z_s, phi])).mean
+                reads = [model.phi.linear(th.cat([latents[-1], onehot]))]
+                if sale:
+                    z_s = model.sale.f(latents[-1]).detach()
+                    reads = [model.sale.g(z_s, policy(hidden)).detach(), z_s, *reads]
+                s_next = both_paths(model.prior_encoder, th.cat(reads))[:D]
                 if mode == "decoded":
                     s_next = model.prior_decoder(s_next)[embed_size : 2 * embed_size]
                 latents.append(s_next)
@@ -130,7 +135,7 @@ def test_drawn_rollouts_differ_from_each_other_and_lie_around_the_means():
     s = model.posterior(h).mean
     mean, *drawn = (model.imagine(s, policy(h), policy, 1, draw=draw)[..., 1, :] for draw in (False, *[True] * 400))
     assert not th.equal(drawn[0], drawn[1])
-    std = model.prior(model.embed(s, policy(h))).std
+    std = model.prior(model.embed(s, policy(h), model.sale(s, policy(h)))).std
     assert ((th.stack(drawn).mean(dim=0) - mean).abs() < 5 * std / 20).all()
 
 
@@ -157,7 +162,7 @@ def test_the_agents_are_asked_without_gradient_on_every_imagined_hidden_state():
 def test_without_sale_the_prior_reads_phi_alone():
     model, s, actions = build(sale=False), th.randn(B, T, D), th.randint(A, (B, T, N))
     assert not any("sale" in name for name, _ in model.named_parameters())
-    embedded = model.embed(s, actions)
+    embedded = model.embed(s, actions, None)
     assert list(embedded) == list(model.decode_embeddings(s)) == ["phi"]
     th.testing.assert_close(model.prior(embedded).mean, model.prior_encoder(embedded["phi"]).mean)
     assert model.decode_embeddings(s)["phi"].shape == (B, T, 11)

@@ -85,7 +85,11 @@ class ActionLinear(nn.Module):
 
     def forward(self, x: Tensor, actions: Tensor) -> Tensor:
         """Apply to given actions: ``(…, X), (…, n) int64 -> (…, out)``."""
-        return self.linear(th.cat([x, self._onehots(actions)], dim=-1))
+        return self.linear(self.inputs(x, actions))
+
+    def inputs(self, x: Tensor, actions: Tensor) -> Tensor:
+        """Return what the layer reads, ``[x, onehot(a_1), …, onehot(a_n)]``: (…, X + n·A)."""
+        return th.cat([x, self._onehots(actions)], dim=-1)
 
     def every(self, x: Tensor) -> Tensor:
         """Apply to every action of a single actor: ``(…, X) -> (…, A, out)``."""
@@ -128,7 +132,11 @@ class StateActionEncoder(nn.Module):
 
     def forward(self, z: Tensor, actions: Tensor) -> Tensor:
         """Embed the pair of an embedded state and given actions."""
-        return self.third(self.finish(self.first(z, actions)))
+        return self.third(self.before_third(z, actions))
+
+    def before_third(self, z: Tensor, actions: Tensor) -> Tensor:
+        """Return what the third layer reads for ``z (…, E)`` and given actions (…, n): (…, E)."""
+        return self.finish(self.first(z, actions))
 
     def finish(self, first: Tensor) -> Tensor:
         """Return what the third layer reads, from what the first one gave (and is lost): ``(…, E) -> (…, E)``."""

@@ -50,13 +50,24 @@ class Perceptron(nn.Module):
         super().__init__()
         self.first, self.last = Linear(x_size, width), Linear(width + x_size, out_size)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return what the last layer reads, (…, width + X)."""
-        return th.cat([functional.elu(self.first(x), inplace=True), x], dim=-1)
+    def on_input(self, out_size: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return what is linear in x, on both paths, as one layer: weight (width + out, X), bias (width + out).
+
+        With `out_size`, of the first outputs alone. Its product is what `finish` takes.
+        """
+        width = self.first.out_features
+        weight = th.cat([self.first.weight, self.last.weight[:out_size, width:]])
+        return weight, th.cat([self.first.bias, self.last.bias[:out_size]])
+
+    def finish(self, on_input: Tensor) -> Tensor:
+        """Return the outputs (…, out) from what `on_input` gives (…, width + out)."""
+        width = self.first.out_features
+        hidden, direct = on_input.split([width, on_input.shape[-1] - width], dim=-1)
+        return linear(functional.elu(hidden), self.last.weight[: direct.shape[-1], :width]).add_(direct)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply both paths."""
-        return self.last(self.features(x))
+        return self.finish(linear(x, *self.on_input()))
 
 
 class GaussianEncoder(Perceptron):
@@ -68,12 +79,12 @@ class GaussianEncoder(Perceptron):
 
     def forward(self, x: Tensor) -> Gaussian:
         """Return the distribution."""
-        mean, raw = super().forward(x).chunk(2, dim=-1)
-        return Gaussian(mean, functional.softplus(raw) + MIN_STD)
+        return self.distribution(linear(x, *self.on_input()))
 
-    def mean(self, x: Tensor) -> Tensor:
-        """Return the distribution's mean alone, (…, D)."""
-        return linear(self.features(x), self.last.weight[: self.out_size], self.last.bias[: self.out_size])
+    def distribution(self, on_input: Tensor) -> Gaussian:
+        """Return the distribution from what `on_input` gives; of the first D outputs, `finish` gives the mean."""
+        mean, raw = self.finish(on_input).chunk(2, dim=-1)
+        return Gaussian(mean, functional.softplus(raw) + MIN_STD)
 
 
 class WorldModel(nn.Module):
@@ -122,24 +133,26 @@ class WorldModel(nn.Module):
         """VAE-2's decoder: ``ŝ (…, D) -> h' (…, N, H)``, in (-1, 1) as a GRU's state is."""
         return self.posterior_decoder(s).unflatten(-1, (self.n_agents, -1))
 
-    def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None = None) -> Embeddings:
-        """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1.
+    def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None) -> Embeddings:
+        """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1, which reads `sale`, ``z^s`` and ``z^sa``, besides.
 
-        ``z^s`` and ``z^sa`` come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7. Who has them
-        already gives them as `sale`.
+        These come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7. A model without SALE has
+        None.
         """
         phi = self.phi(s, actions)
-        if self.sale is None:
-            return {"phi": phi}
         if sale is None:
-            with th.no_grad():
-                sale = self.sale(s, actions)
+            return {"phi": phi}
         z_s, z_sa = sale
         return {"z_sa": z_sa.detach(), "z_s": z_s.detach(), "phi": phi}
 
     def prior(self, embeddings: Embeddings) -> Gaussian:
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
-        return self.prior_encoder(th.cat(list(embeddings.values()), dim=-1))
+        *fixed, phi = embeddings.values()
+        weight, bias = self.prior_encoder.on_input()
+        on_input = linear(phi, weight[:, -phi.shape[-1] :], bias)
+        if fixed:  # a product of their own: no gradient is computed for them
+            on_input += linear(th.cat(fixed, dim=-1), weight[:, : -phi.shape[-1]])
+        return self.prior_encoder.distribution(on_input)
 
     def decode_embeddings(self, s_next: Tensor) -> Embeddings:
         """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to the embeddings."""
@@ -152,12 +165,32 @@ class WorldModel(nn.Module):
 
     def step(self, s: Tensor, actions: Tensor, draw: bool) -> Tensor:
         """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``, drawn or the mean."""
-        embeddings = self.embed(s, actions)
+        encoder = self.prior_encoder
         if draw:
-            s_next = self.prior(embeddings).sample()
+            s_next = encoder.distribution(self._on_prior_input(s, actions, *encoder.on_input())).sample()
         else:
-            s_next = self.prior_encoder.mean(th.cat(list(embeddings.values()), dim=-1))
+            s_next = encoder.finish(self._on_prior_input(s, actions, *encoder.on_input(encoder.out_size)))
         return self.decode_embeddings(s_next)["z_s"] if self.rollout_mode == "decoded" else s_next
+
+    def _on_prior_input(self, s: Tensor, actions: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Apply the prior's layer `weight (O, X), bias` to the embeddings of ŝ and â, which nobody asks for: (…, O).
+
+        Layers that follow each other without a nonlinearity are one product: φ with `weight`'s part for it, and g's
+        third layer with the part for z^sa. Gradients stop where they do in `embed`.
+        """
+        phi = self.phi.linear
+        others, for_phi = weight.split([weight.shape[1] - phi.out_features, phi.out_features], dim=1)
+        on_input = linear(self.phi.inputs(s, actions), for_phi @ phi.weight, bias + for_phi @ phi.bias)
+        if self.sale is None:
+            return on_input
+        with th.no_grad():
+            z_s = self.sale.f(s)
+            before_third = self.sale.g.before_third(z_s, actions)
+        for_za, for_z = others.chunk(2, dim=1)
+        third = self.sale.g.third
+        joined = th.cat([for_za @ third.weight.detach(), for_z], dim=1)
+        on_input += linear(th.cat([before_third, z_s], dim=-1), joined, for_za @ third.bias.detach())
+        return on_input
 
     def imagine(
         self, s: Tensor, actions: Tensor, policy: Callable[[Tensor], Tensor], horizon: int, draw: bool
