@@ -19,6 +19,7 @@ from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as CONTROLLERS
 from envs import check_keeps_replays, env_path, task_name
 from learners import REGISTRY as LEARNERS
+from learners.side_by_side import SideBySide, can_divide
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
@@ -60,7 +61,7 @@ class Run:
 
     `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone,
     `replay_needed` the first one that the last checkpoint needs; `generators` what the process's generators are to be
-    set to before training, see `utils.random_state`.
+    set to before training, see `utils.random_state`; `side_by_side` the processes that share updates, if there are any.
     """
 
     args: Any
@@ -79,10 +80,13 @@ class Run:
     replay_saved: int = 0
     replay_needed: int = 0
     generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+    side_by_side: SideBySide | None = None
 
     def close(self) -> None:
-        """End environments and workers."""
+        """End environments and workers, and the processes that share updates."""
         self.runner.close()
+        if self.side_by_side is not None:
+            self.side_by_side.close()
 
 
 def build(settings: Mapping[str, Any]) -> Run:
@@ -128,6 +132,8 @@ def build(settings: Mapping[str, Any]) -> Run:
         due = {name: Every(interval, last=0) for name, interval in intervals.items()}
         run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock, due)
         run.eval_seed = args.seed
+        if can_divide(learner, args.threads):
+            learner.backward = run.side_by_side = SideBySide(learner, args.threads)
         if args.checkpoint_path is not None:
             path = find_checkpoint(args.checkpoint_path)
             tensors, numbers = load_checkpoint(path)

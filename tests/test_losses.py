@@ -24,32 +24,32 @@ def reference(distribution):
     return Independent(Normal(distribution.mean, distribution.std), 1)
 
 
-def half_mask():
+def half_weights():
     mask = th.zeros(B, T)
     mask[0], mask[1, :2], mask[3, :1] = 1, 1, 1
-    return mask
+    return mask / mask.sum()
 
 
-def slow_mean(values, mask):
-    counted = [values[b, t] for b in range(B) for t in range(T) if mask[b, t] == 1]
+def slow_mean(values, weights):
+    counted = [values[b, t] for b in range(B) for t in range(T) if weights[b, t] > 0]
     return sum(counted) / len(counted)
 
 
-def test_masked_mean_is_the_mean_over_the_steps_that_count():
-    values, mask = th.randn(B, T), half_mask()
-    th.testing.assert_close(losses.masked_mean(values, mask), slow_mean(values, mask))
+def test_a_weighted_sum_is_the_mean_over_the_steps_that_count():
+    values, weights = th.randn(B, T), half_weights()
+    th.testing.assert_close(losses.weighted_sum(values, weights), slow_mean(values, weights))
 
 
-def test_masked_mean_stretches_nothing():
+def test_a_weighted_sum_stretches_nothing():
     with pytest.raises(AssertionError):
-        losses.masked_mean(th.ones(B, T, 1), th.ones(B, T))
+        losses.weighted_sum(th.ones(B, T, 1), th.ones(B, T))
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 7)])
 def test_squared_error_is_averaged_within_a_step_and_then_over_steps(shape):
-    x, y, mask = th.randn(B, T, *shape), th.randn(B, T, *shape), half_mask()
-    slow = slow_mean(((x - y) ** 2).reshape(B, T, -1).mean(dim=-1), mask)
-    th.testing.assert_close(losses.squared_error(x, y, mask), slow)
+    x, y, weights = th.randn(B, T, *shape), th.randn(B, T, *shape), half_weights()
+    slow = slow_mean(((x - y) ** 2).reshape(B, T, -1).mean(dim=-1), weights)
+    th.testing.assert_close(losses.squared_error(x, y, weights), slow)
 
 
 def test_kl_terms_are_those_of_torch_distributions():
@@ -80,13 +80,13 @@ def test_without_balancing_both_sides_get_all_of_the_gradient():
 
 
 def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
-    q, p, mask = gaussian(B, T, D), gaussian(B, T, D), half_mask()
-    loss, parts = losses.kl_loss(q, p, mask, alpha=0.3, normal_coef=0.5)
-    th.testing.assert_close(parts["kl_prior_normal"], slow_mean(losses.kl_to_standard_normal(p), mask))
-    th.testing.assert_close(parts["kl_posterior_prior"], slow_mean(losses.gaussian_kl(q, p), mask))
+    q, p, weights = gaussian(B, T, D), gaussian(B, T, D), half_weights()
+    loss, parts = losses.kl_loss(q, p, weights, alpha=0.3, normal_coef=0.5)
+    th.testing.assert_close(parts["kl_prior_normal"], slow_mean(losses.kl_to_standard_normal(p), weights))
+    th.testing.assert_close(parts["kl_posterior_prior"], slow_mean(losses.gaussian_kl(q, p), weights))
     th.testing.assert_close(loss, (0.5 * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D)
     shared = th.autograd.grad(parts["kl_posterior_prior"], q.mean, retain_graph=True)[0]
-    plain = th.autograd.grad(slow_mean(losses.gaussian_kl(q, p), mask), q.mean)[0]
+    plain = th.autograd.grad(slow_mean(losses.gaussian_kl(q, p), weights), q.mean)[0]
     th.testing.assert_close(shared, 0.3 * plain)
 
 
@@ -96,12 +96,12 @@ def test_reconstruction_losses_are_squared_errors_whose_targets_stand_still():
         dict(zip(names, th.randn(3, B, T, 7).requires_grad_().unbind(), strict=True)) for _ in range(2)
     )
     h_decoded, h = th.randn(2, B, T, 3, 8).requires_grad_().unbind()
-    mask, h_mask = half_mask(), half_mask().roll(1, 1)
-    embedded, hidden, parts = losses.reconstruction_losses(decoded, wanted, mask, h_decoded, h, h_mask)
+    weights, h_weights = half_weights(), half_weights().roll(1, 1)
+    embedded, hidden, parts = losses.reconstruction_losses(decoded, wanted, weights, h_decoded, h, h_weights)
     for name in names:
-        expected = losses.squared_error(decoded[name], wanted[name], mask)
+        expected = losses.squared_error(decoded[name], wanted[name], weights)
         th.testing.assert_close(parts[f"rec_{name}"], expected)
-    th.testing.assert_close(parts["rec_h"], losses.squared_error(h_decoded, h, h_mask))
+    th.testing.assert_close(parts["rec_h"], losses.squared_error(h_decoded, h, h_weights))
     assert len(parts) == 4
     th.testing.assert_close(embedded, sum(parts[f"rec_{name}"] for name in names))
     assert th.equal(hidden, parts["rec_h"])
@@ -112,8 +112,8 @@ def test_reconstruction_losses_are_squared_errors_whose_targets_stand_still():
 @pytest.mark.parametrize("loss", [losses.sale_loss, losses.td_loss])
 def test_predictions_chase_targets_that_stand_still(loss):
     prediction, target = th.randn(2, B, T, 7).requires_grad_().unbind()
-    value = loss(prediction, target, half_mask())
-    th.testing.assert_close(value, losses.squared_error(prediction, target, half_mask()))
+    value = loss(prediction, target, half_weights())
+    th.testing.assert_close(value, losses.squared_error(prediction, target, half_weights()))
     assert_only_the_first_is_trained(value, [prediction], [target])
 
 

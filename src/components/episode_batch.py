@@ -151,6 +151,12 @@ class EpisodeBatch:
         """Return the number of rows that the longest episode fills."""
         return int(self.raw("filled").sum(dim=1).max())
 
+    def parts(self, n: int) -> list["EpisodeBatch"]:
+        """Deal the episodes out, longest first, to n batches with memory of their own: at most one each."""
+        longest_first = self.raw("filled").sum(dim=(1, 2)).argsort(descending=True, stable=True)
+        taken = [self.storage[longest_first[i::n]] for i in range(min(n, self.batch_size))]
+        return [EpisodeBatch(self.scheme, self.groups, len(part), self.max_seq_length, part) for part in taken]
+
     def clone(self) -> "EpisodeBatch":
         """Return a copy that shares no memory."""
         return EpisodeBatch(self.scheme, self.groups, self.batch_size, self.max_seq_length, self.storage.clone())

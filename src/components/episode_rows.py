@@ -10,8 +10,12 @@ second ones, and so on. Longest episodes come first, so the rows of a step that 
 On a CPU the rows that no episode fills are left out (`packed`): what padding would cost is not computed. On a GPU they
 stay, so that shapes never change and nothing waits for a length; masks then say which count. In between, a packed list
 can be filled up with padding to one of a few lengths, for a matrix product that prepares itself for each (`few_sizes`).
+
+Losses are sums over rows, weighted so that they are means over a batch (`weights`). A batch may be a part of a larger
+one (`totals`): then its losses are shares, which add up to the larger batch's means.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,9 +41,18 @@ class EpisodeRows:
         pair_mask: (K,) float, 1 for the transitions that took place.
     """
 
-    def __init__(self, batch: Batch, packed: bool | None = None, few_sizes: bool = False) -> None:
-        """Take the rows of a batch. `packed=None` packs on a CPU alone; `few_sizes` then lets R be one of a few."""
-        self.batch = batch
+    def __init__(
+        self,
+        batch: Batch,
+        packed: bool | None = None,
+        few_sizes: bool = False,
+        totals: Sequence[int] | None = None,
+    ) -> None:
+        """Take the rows of a batch. `packed=None` packs on a CPU alone; `few_sizes` then lets R be one of a few.
+
+        `totals` are the larger batch's, see `totals_of`, where this one is a part.
+        """
+        self.batch, self._totals = batch, totals
         filled = batch["filled"].squeeze(-1)  # (B, T+1)
         self.shape = filled.shape
         self.packed = filled.device.type == "cpu" if packed is None else packed
@@ -66,6 +79,15 @@ class EpisodeRows:
         self.sizes = sizes.tolist()
         self._places, self._now = (th.from_numpy(at).to(device) for at in (episode * (T + 1) + step, now))
         self._pair_places = th.from_numpy((episode * T + step)[now]).to(device)
+
+    def weights(self, after: int = 0) -> Tensor:
+        """Return what each row counts in a mean over all of them: (R,), 0 for padding.
+
+        With `after`, for the rows that many steps into their episode and later: ``weights(1)`` (K,) is for transitions,
+        ``weights(2)`` for transitions that follow another one.
+        """
+        counted = self.mask[sum(self.sizes[:after]) :]
+        return counted / (counted.sum().clamp(min=1) if self._totals is None else max(self._totals[after], 1))
 
     def take(self, x: Tensor) -> Tensor:
         """Return the rows ``(R, …)`` of a quantity ``(B, T+1, …)``."""
@@ -100,6 +122,12 @@ class EpisodeRows:
     def then(self, x: Tensor, after: int = 0) -> Tensor:
         """Return the rows that those transitions lead to, in the same order: ``(R, …) -> (K, …)``, a view."""
         return x[self.sizes[after] :]
+
+
+def totals_of(batch: Batch) -> list[int]:
+    """Return how many rows of a batch are at least 0, 1 and 2 steps into their episode: what `weights` divide by."""
+    filled = batch["filled"]
+    return [int(filled[:, after:].sum()) for after in range(3)]
 
 
 def filled_up(sizes: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A ac
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from components.episode_rows import Batch, EpisodeRows
 from learners.cuda_graph import GraphedUpdate
-from learners.losses import masked_mean, td_loss
+from learners.losses import td_loss, weighted_sum
 from learners.not_finite import NotFiniteError, all_finite, not_finite, quantities
 from learners.targets import greedy_actions, pick, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
+
+Scalars = dict[str, Tensor]
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -33,6 +35,8 @@ class BaseLearner(ABC):
     `target_update_interval` (episodes), `learner_log_interval` (environment steps), `cuda_graph`.
     """
 
+    # Whether `losses` add up as it says, so that several processes may share a batch. Who overrides it says so anew.
+    SUMS_OVER_ROWS: ClassVar[bool] = False
     # Settings that are first read while learning. One that is missing is to be told before that.
     READS_LATER: ClassVar[tuple[str, ...]] = (
         "gamma", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval",
@@ -70,8 +74,21 @@ class BaseLearner(ABC):
         self.last_log_t = -args.learner_log_interval - 1
 
     @abstractmethod
-    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under."""
+    def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
+        """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under.
+
+        With `SUMS_OVER_ROWS` all are sums over rows with the weights of `rows`, so that those of a batch's parts add up
+        to the batch's.
+        """
+
+    def backward(self, batch: Batch, totals: Sequence[int] | None = None) -> tuple[Scalars, Scalars]:
+        """Add the gradients of a batch's losses, or of its share in a larger batch's with `totals`; return as `losses`.
+
+        On a CPU with several cores `SideBySide` takes this method's place.
+        """
+        losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes(), totals=totals))
+        sum(losses.values()).backward()
+        return {name: loss.detach() for name, loss in losses.items()}, metrics
 
     def train(self, batch: Batch, t_env: int, episode_num: int) -> None:
         """Take one optimiser step on a batch on the learner's device, and move the targets when it is time.
@@ -113,10 +130,9 @@ class BaseLearner(ABC):
         """
         for module in self.trained.values():
             module.train()
-        losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes()))
         self.optimiser.zero_grad(set_to_none=True)
+        losses, metrics = self.backward(batch)
         total = sum(losses.values())
-        total.backward()
         grad_norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         self._guard_step(losses, total, grad_norm, batch)
         nn.utils.clip_grads_with_norm_(self.parameters, self.args.grad_norm_clip, grad_norm)
@@ -179,7 +195,7 @@ class BaseLearner(ABC):
             target_q: (R, N, A), the target agents' values.
             rollout: (R, J+1, D), imagined latents for the mixers.
         """
-        batch, mask, states = rows.batch, rows.pair_mask, rows["state"]
+        batch, weights, states = rows.batch, rows.weights(1), rows["state"]
         # Mixed at an episode's last row too, where no action was taken: cheaper than picking the others' rollouts out.
         chosen = rows.now(self._mix(self.mixer, q_taken, states, rollout))
         with th.no_grad():
@@ -199,11 +215,11 @@ class BaseLearner(ABC):
                 )
             )
         metrics = {
-            "q_taken_mean": masked_mean(chosen.detach().mean(dim=-1), mask),
-            "target_mean": masked_mean(targets.mean(dim=-1), mask),
-            "td_error_abs": masked_mean((chosen.detach() - targets).abs().mean(dim=-1), mask),
+            "q_taken_mean": weighted_sum(chosen.detach().mean(dim=-1), weights),
+            "target_mean": weighted_sum(targets.mean(dim=-1), weights),
+            "td_error_abs": weighted_sum((chosen.detach() - targets).abs().mean(dim=-1), weights),
         }
-        return td_loss(chosen, targets, mask), metrics
+        return td_loss(chosen, targets, weights), metrics
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.episode_rows import Batch, EpisodeRows
-from learners.base_learner import BaseLearner
-from learners.losses import kl_loss, masked_mean, reconstruction_losses, sale_loss
+from learners.base_learner import BaseLearner, Scalars
+from learners.losses import kl_loss, reconstruction_losses, sale_loss, weighted_sum
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
 from modules.world_model import Gaussian, WorldModel
@@ -32,6 +32,7 @@ class MMSALearner(BaseLearner):
     `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
+    SUMS_OVER_ROWS = True
     READS_LATER = (
         *BaseLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input", "sale_fixed",
         "kl_alpha", "kl_coef", "kl_normal_coef", "rec_coef", "rec_hidden_coef", "rec_target", "sale_coef",
@@ -76,7 +77,7 @@ class MMSALearner(BaseLearner):
         if self.args.sale_fixed:
             self.agent.fix_encoders()
 
-    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return L_TD, L_KL, L_REC and L(f, g), weighted, and their parts."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         h = self.agent.encode(inputs, rows.sizes)  # (R, N, H)
@@ -102,12 +103,12 @@ class MMSALearner(BaseLearner):
         """Return what is logged of the world model and the embeddings, see `mmsa_diagnostics`."""
         return diagnose(self, batch)
 
-    def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    def world_model_losses(self, rows: EpisodeRows, h: Tensor) -> tuple[Tensor, Scalars, Scalars]:
         """Infer the latents ``ŝ_t ~ q(·|h_t)`` and return where rollouts start (R, D), the model's losses, their parts.
 
         `h (R, N, H)` carries no gradient. The model is trained on the actions that were taken.
         """
-        model, args, pairs = self.world_model, self.args, rows.pair_mask
+        model, args, weights = self.world_model, self.args, rows.weights(1)
         actions = rows.now(rows["actions"]).squeeze(-1)  # (K, N)
 
         posterior = model.posterior(h)
@@ -121,19 +122,21 @@ class MMSALearner(BaseLearner):
         embeddings = model.embed(s_now, actions, sale)
         prior = model.prior(embeddings)  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
-        kl, kl_parts = kl_loss(ahead, prior, pairs, args.kl_alpha, args.kl_normal_coef)
+        kl, kl_parts = kl_loss(ahead, prior, weights, args.kl_alpha, args.kl_normal_coef)
 
         decoded = model.decode_embeddings(model.draw(prior))
-        wanted, steps = embeddings, pairs
+        wanted, counted = embeddings, weights
         if args.rec_target == "next":  # the pair at t+1 needs an action there
             decoded = {name: rows.now(output, after=1) for name, output in decoded.items()}
             wanted = {name: rows.then(embedding, after=1) for name, embedding in embeddings.items()}
-            steps = rows.then(pairs, after=1)
-        rec, rec_h, rec_parts = reconstruction_losses(decoded, wanted, steps, model.decode_hidden(s), h, rows.mask)
+            counted = rows.weights(2)
+        rec, rec_h, rec_parts = reconstruction_losses(
+            decoded, wanted, counted, model.decode_hidden(s), h, rows.weights()
+        )
 
         losses = {"loss_kl": args.kl_coef * kl, "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h}
         if sale is not None:
-            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), pairs)
+            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), weights)
         return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
 
     def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, draw: bool) -> Tensor:
@@ -165,8 +168,8 @@ class MMSALearner(BaseLearner):
             predicted = self.agent.predict_next(rows.now(u), rows.now(rows["actions"]))
             with th.no_grad():
                 z_o_next = self.agent.sale.f(rows.then(u))
-            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(predicted, z_o_next, rows.pair_mask)
+            losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(predicted, z_o_next, rows.weights(1))
         if self.args.sale_input == "obs":
             error = functional.mse_loss(self.agent.q_imagined(h.detach()), q, reduction="none")
-            losses["loss_distil"] = masked_mean(rows.now(error.mean(dim=(-2, -1))), rows.pair_mask)
+            losses["loss_distil"] = weighted_sum(rows.now(error.mean(dim=(-2, -1))), rows.weights(1))
         return losses

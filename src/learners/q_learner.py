@@ -8,19 +8,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch as th
-from torch import Tensor
 
 from components.episode_rows import EpisodeRows
-from learners.base_learner import BaseLearner
+from learners.base_learner import BaseLearner, Scalars
 
 
 class QLearner(BaseLearner):
     """See `BaseLearner` for the settings it reads."""
 
+    SUMS_OVER_ROWS = True
+
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
         super().__init__(mac, scheme, logger, args, extra={})
 
-    def losses(self, rows: EpisodeRows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return ``L_TD`` alone."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)

@@ -1,0 +1,158 @@
+"""An update's gradients on several CPU cores: the episodes of a batch are dealt out to processes of a few threads each.
+
+Networks as small as these keep Torch's threads waiting for each other, and Python's own threads for its lock. Processes
+wait once per update. All see the same parameters, in shared memory, and each has a place in it for its gradients.
+"""
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Sequence
+from copy import copy
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch as th
+from torch import Tensor, nn
+
+from components.episode_batch import EpisodeBatch
+from components.episode_rows import totals_of
+from learners.base_learner import Scalars
+from utils.errors import RunFailedError
+from utils.memory import keep_freed_memory
+
+MOST = 4  # processes: with more, each spends much of its time on what does not shrink with its share of the episodes
+END_SECONDS = 5.0  # how long a process that is gone may take until its exit code is known
+TRAINING_ALONE = ("optimiser", "update", "logger", "backward")  # attributes of a learner that losses need not
+
+
+def can_divide(learner: Any, threads: int) -> bool:
+    """Say whether there is anything to gain, and the losses of a batch are sums over its rows."""
+    whole = any(isinstance(part, nn.BatchNorm1d) for module in learner.trained.values() for part in module.modules())
+    return learner.device.type == "cpu" and threads > 1 and learner.SUMS_OVER_ROWS and not whole
+
+
+class SideBySide:
+    """Takes the place of a learner's `backward`. Its processes start with the first batch.
+
+    The losses are those of the whole batch up to rounding, except for what they draw: every process has random numbers
+    of its own, from a seed that it gets with each batch out of Torch's generator here. So a run repeats itself with
+    the same number of processes.
+    """
+
+    def __init__(self, learner: Any, threads: int) -> None:
+        self.learner = learner
+        self.n_parts = min(threads, MOST)
+        self.threads = threads // self.n_parts
+        self.workers: list[_Worker] = []
+
+    def __call__(self, batch: EpisodeBatch) -> tuple[Scalars, Scalars]:
+        """Set the gradients of a batch's losses, and return the losses and what else is logged.
+
+        Raises `RunFailedError` where a process fails or dies.
+        """
+        if not self.workers:
+            self._start()
+        totals = totals_of(batch)
+        own, *others = batch.parts(self.n_parts)
+        seeds = th.randint(2**62, (len(others),)).tolist()
+        busy = self.workers[: len(others)]
+        for worker, part, seed in zip(busy, others, seeds, strict=True):
+            worker.begin(part, totals, seed)
+        losses, metrics = type(self.learner).backward(self.learner, own, totals)
+        for worker in busy:
+            more_losses, more_metrics = worker.finish()
+            losses = {name: value + more_losses[name] for name, value in losses.items()}
+            metrics = {name: value + more_metrics[name] for name, value in metrics.items()}
+            for parameter, share in zip(self.learner.parameters, worker.gradients, strict=True):
+                if parameter.grad is not None:
+                    parameter.grad += share
+        return losses, metrics
+
+    def _start(self) -> None:
+        th.set_num_threads(self.threads)
+        part = copy(self.learner)
+        for name in TRAINING_ALONE:
+            setattr(part, name, None)
+        self.workers = [_Worker(index, part, self.threads) for index in range(1, self.n_parts)]
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self.workers:
+            worker.close()
+        self.workers = []
+
+
+class _Worker:
+    """One of the other processes, seen from here."""
+
+    def __init__(self, index: int, learner: Any, threads: int) -> None:
+        self.name = f"process {index} of those that share an update (threads)"
+        self.gradients = [th.zeros_like(parameter) for parameter in learner.parameters]
+        # Spawned, not forked: a fork would carry Torch's threads along. Tensors among the arguments become shared.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        arguments = (theirs, learner, self.gradients, threads)
+        self.process = context.Process(target=serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def begin(self, part: EpisodeBatch, totals: Sequence[int], seed: int) -> None:
+        try:
+            self.pipe.send((part.scheme, part.groups, part.storage.numpy(), totals, seed))
+        except ConnectionError:
+            raise self._died() from None
+
+    def finish(self) -> tuple[dict[str, float], dict[str, float]]:
+        try:
+            status, answer = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+        if status == "error":
+            failure = RunFailedError(f"{self.name} failed: {answer.strip().splitlines()[-1]}")
+            failure.add_note(answer.rstrip())
+            raise failure
+        return answer
+
+    def _died(self) -> RunFailedError:
+        self.process.join(END_SECONDS)
+        code = self.process.exitcode
+        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        return RunFailedError(f"{self.name} died ({how}); if memory ran out, threads=1 takes less")
+
+    def close(self) -> None:
+        self.pipe.close()
+        self.process.kill()  # it has nothing to lose
+        self.process.join()
+        self.process.close()
+
+
+def serve(pipe: Connection, learner: Any, gradients: Sequence[Tensor], threads: int) -> None:
+    """Compute shares in batches until the other end is gone: what a process does. Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
+    th.set_num_threads(threads)
+    try:
+        while True:
+            scheme, groups, storage, totals, seed = pipe.recv()
+            batch = EpisodeBatch(scheme, groups, *storage.shape[:2], th.from_numpy(storage))
+            pipe.send(("ok", _share(learner, batch, totals, seed, gradients)))
+    except (EOFError, ConnectionError):
+        return  # the parent is gone
+    except Exception:  # noqa: BLE001  the parent tells, with this traceback
+        pipe.send(("error", traceback.format_exc()))
+
+
+def _share(
+    learner: Any, batch: EpisodeBatch, totals: Sequence[int], seed: int, gradients: Sequence[Tensor]
+) -> tuple[dict[str, float], dict[str, float]]:
+    th.manual_seed(seed)
+    for module in learner.trained.values():
+        module.train()
+    for parameter in learner.parameters:
+        parameter.grad = None
+    losses, metrics = type(learner).backward(learner, batch, totals)
+    for parameter, gradient in zip(learner.parameters, gradients, strict=True):
+        if parameter.grad is not None:
+            gradient.copy_(parameter.grad)
+    return tuple({name: value.item() for name, value in values.items()} for values in (losses, metrics))
