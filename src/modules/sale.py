@@ -10,6 +10,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.activations import ELU, elu
 from modules.linear import Linear, linear
 
 
@@ -110,8 +111,8 @@ class StateEncoder(nn.Module):
     def __init__(self, x_size: int, embed_size: int, normaliser: str) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Linear(x_size, embed_size), nn.ELU(inplace=True),
-            Linear(embed_size, embed_size), nn.ELU(inplace=True),
+            Linear(x_size, embed_size), ELU(),
+            Linear(embed_size, embed_size), ELU(),
             Linear(embed_size, embed_size),
         )  # fmt: skip
         self.normalise = Normaliser(normaliser, embed_size)
@@ -140,7 +141,7 @@ class StateActionEncoder(nn.Module):
 
     def finish(self, first: Tensor) -> Tensor:
         """Return what the third layer reads, from what the first one gave (and is lost): ``(…, E) -> (…, E)``."""
-        return functional.elu(self.second(functional.elu(first, inplace=True)), inplace=True)
+        return elu(self.second(elu(first, inplace=True)), inplace=True)
 
 
 class SALE(nn.Module):

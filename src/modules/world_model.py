@@ -14,7 +14,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.activations import Tanh
+from modules.activations import Tanh, elu
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear
 
@@ -63,7 +63,7 @@ class Perceptron(nn.Module):
         """Return the outputs (…, out) from what `on_input` gives (…, width + out)."""
         width = self.first.out_features
         hidden, direct = on_input.split([width, on_input.shape[-1] - width], dim=-1)
-        return linear(functional.elu(hidden), self.last.weight[: direct.shape[-1], :width]).add_(direct)
+        return linear(elu(hidden), self.last.weight[: direct.shape[-1], :width]).add_(direct)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply both paths."""

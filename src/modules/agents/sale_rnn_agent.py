@@ -11,6 +11,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.activations import ELU
 from modules.agents.history_encoder import HistoryEncoder
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
@@ -59,7 +60,7 @@ class SALERNNAgent(nn.Module):
         self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = (
-            nn.Sequential(Linear(E, E), nn.ELU(inplace=True), Linear(E, E)) if args.agent_sale_predictor else None
+            nn.Sequential(Linear(E, E), ELU(), Linear(E, E)) if args.agent_sale_predictor else None
         )
         self.phi = ActionLinear(H, 1, A, E)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
