@@ -45,6 +45,7 @@ class SideBySide:
         self.n_parts = min(threads, MOST)
         self.threads = threads // self.n_parts
         self.workers: list[_Worker] = []
+        th.set_num_threads(self.threads)
 
     def __call__(self, batch: EpisodeBatch) -> tuple[Scalars, Scalars]:
         """Set the gradients of a batch's losses, and return the losses and what else is logged.
@@ -70,7 +71,6 @@ class SideBySide:
         return losses, metrics
 
     def _start(self) -> None:
-        th.set_num_threads(self.threads)
         part = copy(self.learner)
         for name in TRAINING_ALONE:
             setattr(part, name, None)
