@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from learners.side_by_side import SideBySide
 from modules import linear
 from utils.memory import keep_freed_memory
 
@@ -97,8 +98,9 @@ def count_operations(alg: str, args: argparse.Namespace) -> float:
     fast, linear.ONE_DNN = linear.ONE_DNN, None
     shape = SHAPES[args.shape]
     learner = make_learner(alg, shape, "cpu", **args.settings)
+    batch = make_batch(shape, args.batch_size)
     with OperationCounter() as counter:
-        learner.train(make_batch(shape, args.batch_size), 0, 0)
+        learner.take_step(batch)  # `train` would look figures up for the log besides
     linear.ONE_DNN = fast
     return counter.total
 
@@ -128,6 +130,18 @@ def report_graph(alg: str, args: argparse.Namespace, eager: float) -> None:
           f"{slow_took / took:.1f}")  # fmt: skip
 
 
+def report_side_by_side(alg: str, args: argparse.Namespace) -> None:
+    """Measure the update as a run on several CPU cores takes it: shared by processes."""
+    shape = SHAPES[args.shape]
+    learner = make_learner(alg, shape, "cpu", **args.settings)
+    batch = make_batch(shape, args.batch_size)
+    learner.backward = side_by_side = SideBySide(learner, args.threads)
+    took = seconds(lambda: learner.train(batch, 1, 1), "cpu", args.repeats, warm_up=5)
+    side_by_side.close()
+    th.set_num_threads(args.threads)
+    print(f"  shared by {side_by_side.n_parts} processes: {1e3 * took:.1f} ms")
+
+
 def report(alg: str, args: argparse.Namespace, rate: float) -> None:
     """Measure one algorithm and print a table."""
     shape = SHAPES[args.shape]
@@ -145,6 +159,8 @@ def report(alg: str, args: argparse.Namespace, rate: float) -> None:
         print(f"  {part:20} {1e3 * part_took:8.1f} ms")
     if args.device == "cuda":
         report_graph(alg, args, took)
+    elif args.threads > 1:
+        report_side_by_side(alg, args)
 
 
 def main() -> None:

@@ -23,11 +23,12 @@ def output_of(name, *args):
 
 def test_an_update_is_measured_part_by_part():
     smaller = ("--settings", "rnn_hidden_dim=32", "grad_norm_clip=5")
-    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "1", *smaller)
+    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "2", *smaller)
     for alg, parts in (("qmix", 6), ("mmsa", 8)):
         table = said.split(f"\n{alg}: ")[1].split("\n\n")[0]
         assert re.match(r"\d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
         assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
+        assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
 
 
 def test_updates_are_timed_with_episodes_of_one_length_and_of_many():

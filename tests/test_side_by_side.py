@@ -152,6 +152,7 @@ def test_processes_end_with_the_run_and_leave_ctrl_c_to_it(divided):
     os.kill(process.pid, signal.SIGINT)
     learner.backward(make_batch())
     pid = process.pid
+    os.kill(pid, signal.SIGSTOP)  # it hangs
     side_by_side.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
