@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from learners.side_by_side import SideBySide
+from learners.side_by_side import SideBySide, can_divide
 from modules import linear
 from utils.memory import keep_freed_memory
 
@@ -134,6 +134,8 @@ def report_side_by_side(alg: str, args: argparse.Namespace) -> None:
     """Measure the update as a run on several CPU cores takes it: shared by processes."""
     shape = SHAPES[args.shape]
     learner = make_learner(alg, shape, "cpu", **args.settings)
+    if not can_divide(learner, args.threads):
+        return
     batch = make_batch(shape, args.batch_size)
     learner.backward = side_by_side = SideBySide(learner, args.threads)
     took = seconds(lambda: learner.train(batch, 1, 1), "cpu", args.repeats, warm_up=5)

@@ -84,9 +84,9 @@ class Run:
 
     def close(self) -> None:
         """End environments and workers, and the processes that share updates."""
-        self.runner.close()
         if self.side_by_side is not None:
             self.side_by_side.close()
+        self.runner.close()
 
 
 def build(settings: Mapping[str, Any]) -> Run:

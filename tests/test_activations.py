@@ -15,7 +15,7 @@ def test_it_is_the_hyperbolic_tangent_in_value_and_gradient():
     th.testing.assert_close(*(th.autograd.grad(form, x, grad)[0] for form in (fast, plain)), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(FEW // 16, 16), (7, BLOCK // 64, 32), (5,), (4, 0, 3)])
+@pytest.mark.parametrize("shape", [(FEW // 16, 16), (7, BLOCK // 64, 32), (FEW + 1,), (5,), (4, 0, 3)])
 @pytest.mark.parametrize("inplace", [True, False])
 def test_elu_is_pytorchs_in_value_and_gradient(shape, inplace):
     x = 10 * th.randn(shape)

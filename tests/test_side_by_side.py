@@ -3,13 +3,19 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch as th
 from fixtures_mmsa import drifted, make_batch, make_learner, padded, with_garbage
+from tiny_runs import settings_of
 
+import main
 from components.episode_rows import EpisodeRows, totals_of
+from learners.not_finite import NotFiniteError
 from learners.q_learner import QLearner
 from learners.side_by_side import MOST, SideBySide, can_divide
+from run import build, learn, play_round
+from utils.config import resolve
 from utils.errors import RunFailedError
 
 MEANS = {"wm_sample": False, "rollout_sample": False}
@@ -27,7 +33,7 @@ LEARNERS = {
 @pytest.fixture
 def divided():
     """Yield a function that lets processes share a learner's updates; they are ended afterwards."""
-    made = []
+    made, threads_before = [], th.get_num_threads()
 
     def divide(learner, threads=2):
         made.append(SideBySide(learner, threads))
@@ -37,6 +43,7 @@ def divided():
     yield divide
     for side_by_side in made:
         side_by_side.close()
+    th.set_num_threads(threads_before)
 
 
 def some_episodes():
@@ -79,9 +86,12 @@ def test_every_episode_is_in_one_part_and_parts_are_of_about_one_length():
 
 
 def test_weights_are_those_of_a_mean_over_the_whole_batch():
-    batch = some_episodes()
+    batch = make_batch([(6, "terminated"), (4, "truncated"), (6, "truncated")])  # 19 rows, not a round number
     rows, totals = EpisodeRows(batch), totals_of(batch)
+    filled_up = EpisodeRows(batch, few_sizes=True, totals=totals)
+    assert len(filled_up.mask) > len(rows.mask)
     for after in range(3):
+        assert filled_up.weights(after).sum().item() == pytest.approx(1)
         assert totals[after] == rows.mask[sum(rows.sizes[:after]) :].sum()
         th.testing.assert_close(EpisodeRows(batch, totals=totals).weights(after), rows.weights(after))
         shares = [EpisodeRows(part, totals=totals).weights(after).sum() for part in batch.parts(3)]
@@ -162,6 +172,58 @@ def test_what_needs_the_whole_batch_is_not_divided():
     assert can_divide(make_learner("mmsa"), threads=2)
     assert not can_divide(make_learner("mmsa"), threads=1)
     assert not can_divide(make_learner("mmsa", sale_normaliser="batch"), threads=2)
+
+    class Other(QLearner):
+        def losses(self, rows):
+            return super().losses(rows)
+
     learner = make_learner("qmix")
-    learner.SUMS_OVER_ROWS = False
+    learner.__class__ = Other  # whose losses may be anything
     assert not can_divide(learner, threads=2)
+
+
+def test_a_gradient_that_one_process_alone_has_counts(divided, monkeypatch):
+    learner = make_learner("qmix")
+    side_by_side, bias, backward = divided(learner), learner.agent.fc2.bias, QLearner.backward
+    place = [p is bias for p in learner.parameters].index(True)
+
+    def not_the_bias(self, *args):
+        figures = backward(self, *args)
+        bias.grad = None
+        return figures
+
+    monkeypatch.setattr(QLearner, "backward", not_the_bias)  # here, and not in the other process
+    _, _, found = gradients(learner, lambda: learner.backward(make_batch()))
+    (other,) = side_by_side.workers
+    assert th.equal(found[place], other.gradients[place]) and found[place] is not other.gradients[place]
+    finish = other.finish
+    monkeypatch.setattr(other, "finish", lambda: (*finish()[:2], [False] * len(learner.parameters)))
+    _, _, found = gradients(learner, lambda: learner.backward(make_batch()))
+    assert place not in found and len(found) == len(learner.parameters) - 1
+
+
+def test_numbers_that_are_not_finite_in_another_processs_share_stop_the_update(divided):
+    learner = make_learner("qmix")
+    divided(learner)
+    batch = make_batch([(6, "terminated"), (5, "terminated")])
+    batch.array("reward")[1, 0] = np.nan  # the shorter one is the other's
+    with pytest.raises(NotFiniteError, match=r"batch.reward"):
+        learner.train(batch, 1, 1)
+
+
+def test_a_run_with_two_threads_shares_its_updates_and_ends_the_process():
+    def built(threads):
+        settings = settings_of("matrix_game", batch_size="4", batch_size_run="4", threads=threads)
+        return build(resolve("qmix", "matrix_game", settings, main.CONFIG_DIR))
+
+    assert built("1").side_by_side is None
+    before, run = th.get_num_threads(), built("2")
+    assert run.learner.backward is run.side_by_side and run.side_by_side.workers == []
+    play_round(run)
+    learn(run)
+    (worker,) = run.side_by_side.workers
+    pid = worker.process.pid
+    run.close()
+    th.set_num_threads(before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

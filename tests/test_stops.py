@@ -30,10 +30,11 @@ def whole_run(alg, results="whole"):
 
 
 @pytest.mark.parametrize(
-    ("signum", "code", "runner"), [(signal.SIGINT, 130, "vector"), (signal.SIGTERM, 143, "parallel")]
+    ("signum", "code", "runner", "threads"),
+    [(signal.SIGINT, 130, "vector", "2"), (signal.SIGTERM, 143, "parallel", "1"), (signal.SIGTERM, 143, "vector", "2")],
 )
-def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, runner):
-    settings = SETTINGS | {"save_model_interval": "1000000", "t_max": "1000000", "runner": runner}
+def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, runner, threads):
+    settings = SETTINGS | {"save_model_interval": "1000000", "t_max": "1000000", "runner": runner, "threads": threads}
     folder = Path(HERE.format(alg="mmsa"))
     with running(MAIN, *words("mmsa", "matrix_game", settings)) as process:
         wait_until(lambda: (folder / "metrics.json").exists() or process.poll() is not None)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.exits import how_it_ended
+
 
 class Ended(NamedTuple):
     """What a process wrote, and why it ended before its time: empty when it did not."""
@@ -54,7 +56,7 @@ class Child:
     def _reason(self, code: int) -> str:
         said = [line.strip() for line in self._read("err").splitlines() if line.strip()]
         if code < 0:
-            return f"crashed with {signal.Signals(-code).name}"
+            return f"crashed with {how_it_ended(code)}"
         return said[-1][:300] if said else f"ended with exit code {code}"
 
     def _read(self, name: str) -> str:
@@ -63,9 +65,15 @@ class Child:
 
 @contextmanager
 def interrupted_later() -> Iterator[None]:
-    """Let Ctrl-C wait until the block has ended, so that no process is begun and then lost sight of."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Let Ctrl-C wait until the block has ended, so that no process is begun and then lost sight of.
+
+    Blocking the signal would not do: another thread would take it (NumPy has one), and interrupt this one.
+    """
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda signum, _: came.append(signum))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)

@@ -152,7 +152,7 @@ class EpisodeBatch:
         return int(self.raw("filled").sum(dim=1).max())
 
     def parts(self, n: int) -> list["EpisodeBatch"]:
-        """Deal the episodes out, longest first, to n batches with memory of their own: at most one each."""
+        """Deal the episodes out, longest first, to n batches with memory of their own, at most one per episode."""
         longest_first = self.raw("filled").sum(dim=(1, 2)).argsort(descending=True, stable=True)
         taken = [self.storage[longest_first[i::n]] for i in range(min(n, self.batch_size))]
         return [EpisodeBatch(self.scheme, self.groups, len(part), self.max_seq_length, part) for part in taken]

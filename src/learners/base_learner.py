@@ -35,7 +35,8 @@ class BaseLearner(ABC):
     `target_update_interval` (episodes), `learner_log_interval` (environment steps), `cuda_graph`.
     """
 
-    # Whether `losses` add up as it says, so that several processes may share a batch. Who overrides it says so anew.
+    # Whether `losses` add up as its docstring says, so that processes may share a batch. Who overrides `losses` says so
+    # anew.
     SUMS_OVER_ROWS: ClassVar[bool] = False
     # Settings that are first read while learning. One that is missing is to be told before that.
     READS_LATER: ClassVar[tuple[str, ...]] = (
@@ -84,7 +85,7 @@ class BaseLearner(ABC):
     def backward(self, batch: Batch, totals: Sequence[int] | None = None) -> tuple[Scalars, Scalars]:
         """Add the gradients of a batch's losses, or of its share in a larger batch's with `totals`; return as `losses`.
 
-        On a CPU with several cores `SideBySide` takes this method's place.
+        A run may put another in this method's place, one that shares the work.
         """
         losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes(), totals=totals))
         sum(losses.values()).backward()
@@ -166,9 +167,8 @@ class BaseLearner(ABC):
         if not self.args.cuda_graph or self.not_taken == 0:
             return
         update, batch = self.updates - int(self.not_taken), self.update.batch
-        losses, _ = self.losses(EpisodeRows(batch))
         self.optimiser.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
+        losses, _ = self.backward(batch)
         # Where the update draws, this one may be finite; then the norm of the recorded one is all there is to name.
         self._raise_not_finite(losses, self.update.figures["grad_norm"], batch, update)
 

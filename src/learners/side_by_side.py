@@ -4,11 +4,13 @@ Networks as small as these keep Torch's threads waiting for each other, and Pyth
 wait once per update. All see the same parameters, in shared memory, and each has a place in it for its gradients.
 """
 
+import atexit
 import multiprocessing
 import signal
 import traceback
 from collections.abc import Sequence
 from copy import copy
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,17 +21,24 @@ from components.episode_batch import EpisodeBatch
 from components.episode_rows import totals_of
 from learners.base_learner import Scalars
 from utils.errors import RunFailedError
+from utils.exits import how_it_ended
 from utils.memory import keep_freed_memory
 
 MOST = 4  # processes: with more, each spends much of its time on what does not shrink with its share of the episodes
 END_SECONDS = 5.0  # how long a process that is gone may take until its exit code is known
+STOPS = {signal.SIGINT, signal.SIGTERM}  # often sent to every process of a group, and the run's to answer
 TRAINING_ALONE = ("optimiser", "update", "logger", "backward")  # attributes of a learner that losses need not
 
 
 def can_divide(learner: Any, threads: int) -> bool:
-    """Say whether there is anything to gain, and the losses of a batch are sums over its rows."""
+    """Say whether there is anything to gain, and the losses of a batch are sums over its rows.
+
+    The class that defines `losses` has to say so of them itself, by `SUMS_OVER_ROWS`.
+    """
+    defines = next(kind for kind in type(learner).__mro__ if "losses" in vars(kind))
+    adds_up = vars(defines).get("SUMS_OVER_ROWS", False)
     whole = any(isinstance(part, nn.BatchNorm1d) for module in learner.trained.values() for part in module.modules())
-    return learner.device.type == "cpu" and threads > 1 and learner.SUMS_OVER_ROWS and not whole
+    return learner.device.type == "cpu" and threads > 1 and adds_up and not whole
 
 
 class SideBySide:
@@ -62,25 +71,28 @@ class SideBySide:
             worker.begin(part, totals, seed)
         losses, metrics = type(self.learner).backward(self.learner, own, totals)
         for worker in busy:
-            more_losses, more_metrics = worker.finish()
+            more_losses, more_metrics, reached = worker.finish()
             losses = {name: value + more_losses[name] for name, value in losses.items()}
             metrics = {name: value + more_metrics[name] for name, value in metrics.items()}
-            for parameter, share in zip(self.learner.parameters, worker.gradients, strict=True):
-                if parameter.grad is not None:
-                    parameter.grad += share
+            for parameter, share, has_share in zip(self.learner.parameters, worker.gradients, reached, strict=True):
+                if has_share:
+                    parameter.grad = share.clone() if parameter.grad is None else parameter.grad.add_(share)
         return losses, metrics
 
     def _start(self) -> None:
         part = copy(self.learner)
         for name in TRAINING_ALONE:
             setattr(part, name, None)
-        self.workers = [_Worker(index, part, self.threads) for index in range(1, self.n_parts)]
+        atexit.register(self.close)
+        for index in range(1, self.n_parts):
+            self.workers.append(_Worker(index, part, self.threads))
 
     def close(self) -> None:
         """End the processes."""
         for worker in self.workers:
             worker.close()
         self.workers = []
+        atexit.unregister(self.close)
 
 
 class _Worker:
@@ -94,7 +106,12 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, learner, self.gradients, threads)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        self.process.start()
+        resource_tracker.ensure_running()  # which would let the signals through again as it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # it inherits that, from its first moment on
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def begin(self, part: EpisodeBatch, totals: Sequence[int], seed: int) -> None:
@@ -103,10 +120,10 @@ class _Worker:
         except ConnectionError:
             raise self._died() from None
 
-    def finish(self) -> tuple[dict[str, float], dict[str, float]]:
+    def finish(self) -> tuple[dict[str, float], dict[str, float], list[bool]]:
         try:
             status, answer = self.pipe.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             raise self._died() from None
         if status == "error":
             failure = RunFailedError(f"{self.name} failed: {answer.strip().splitlines()[-1]}")
@@ -116,8 +133,7 @@ class _Worker:
 
     def _died(self) -> RunFailedError:
         self.process.join(END_SECONDS)
-        code = self.process.exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        how = how_it_ended(self.process.exitcode)
         return RunFailedError(f"{self.name} died ({how}); if memory ran out, threads=1 takes less")
 
     def close(self) -> None:
@@ -128,24 +144,29 @@ class _Worker:
 
 
 def serve(pipe: Connection, learner: Any, gradients: Sequence[Tensor], threads: int) -> None:
-    """Compute shares in batches until the other end is gone: what a process does. Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Compute shares in batches until the other end is gone: what a process does."""
     keep_freed_memory()
     th.set_num_threads(threads)
-    try:
-        while True:
+    while True:
+        try:
             scheme, groups, storage, totals, seed = pipe.recv()
+        except (EOFError, OSError):
+            return  # the parent is gone
+        try:
             batch = EpisodeBatch(scheme, groups, *storage.shape[:2], th.from_numpy(storage))
-            pipe.send(("ok", _share(learner, batch, totals, seed, gradients)))
-    except (EOFError, ConnectionError):
-        return  # the parent is gone
-    except Exception:  # noqa: BLE001  the parent tells, with this traceback
-        pipe.send(("error", traceback.format_exc()))
+            answer = ("ok", _share(learner, batch, totals, seed, gradients))
+        except Exception:  # noqa: BLE001  the parent tells, with this traceback
+            answer = ("error", traceback.format_exc())
+        try:
+            pipe.send(answer)
+        except ConnectionError:
+            return
 
 
 def _share(
     learner: Any, batch: EpisodeBatch, totals: Sequence[int], seed: int, gradients: Sequence[Tensor]
-) -> tuple[dict[str, float], dict[str, float]]:
+) -> tuple[dict[str, float], dict[str, float], list[bool]]:
+    """Write the gradients of a share; return its losses, what is logged, and which parameters have a gradient."""
     th.manual_seed(seed)
     for module in learner.trained.values():
         module.train()
@@ -155,4 +176,5 @@ def _share(
     for parameter, gradient in zip(learner.parameters, gradients, strict=True):
         if parameter.grad is not None:
             gradient.copy_(parameter.grad)
-    return tuple({name: value.item() for name, value in values.items()} for values in (losses, metrics))
+    figures = [{name: value.item() for name, value in values.items()} for values in (losses, metrics)]
+    return *figures, [parameter.grad is not None for parameter in learner.parameters]

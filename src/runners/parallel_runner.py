@@ -7,7 +7,6 @@ own process id, and another takes its place.
 
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from envs.multiagentenv import EpisodeLostError, Outcome, View
 from envs.serving import CLOSE_SECONDS, SHOW_STACK, serve
 from runners.base_runner import BaseRunner, Limits, failed_run
 from utils.errors import RunFailedError, UserError
+from utils.exits import how_it_ended
 
 HOUR = 3600.0  # seconds
 GRACE = 1.0  # seconds more for an answer that is late because the whole program was stopped and went on
@@ -121,9 +121,7 @@ class ParallelRunner(BaseRunner):
 
     def _died(self, slot: int) -> EpisodeLostError:
         self.workers[slot].join(CLOSE_SECONDS)
-        code = self.workers[slot].exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        return EpisodeLostError(f"environment worker {slot} died ({how})")
+        return EpisodeLostError(f"environment worker {slot} died ({how_it_ended(self.workers[slot].exitcode)})")
 
     def _send(self, slot: int, command: str, argument: Any = None) -> None:
         with suppress(ConnectionError):  # its worker is gone: receiving the answer tells

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from utils.errors import RunFailedError, UserError
 
 
+def how_it_ended(code: int | None) -> str:
+    """Return how a child process ended, by its exit code: the name of a signal, or the code."""
+    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+
+
 def exit_code(work: Callable[[], None], interrupted: str) -> int:
     """Do the work and return 0, or 1 when a run failed, 2 for the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
 

@@ -59,9 +59,7 @@ class SALERNNAgent(nn.Module):
         self.encoder = HistoryEncoder(input_shape, H)
         self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
-        self.predictor = (
-            nn.Sequential(Linear(E, E), ELU(), Linear(E, E)) if args.agent_sale_predictor else None
-        )
+        self.predictor = nn.Sequential(Linear(E, E), ELU(), Linear(E, E)) if args.agent_sale_predictor else None
         self.phi = ActionLinear(H, 1, A, E)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
         self.head = ValueHead(E)
