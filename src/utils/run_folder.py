@@ -14,7 +14,8 @@ from utils.settings_file import read_entries
 from utils.settings_schema import shown
 
 LATEST = "latest"
-# What may be changed when a run goes on: when to stop, what to write, and what changes no figure.
+# What may be changed when a run goes on: when to stop, what to write, and what changes no figure, or (`threads`) only
+# rounding and draws.
 CHANGEABLE = {
     "t_max", "save_model", "save_model_interval", "keep_checkpoints", "local_results_path", "threads",
     "use_tensorboard", "env_timeout", "max_env_restarts", "max_losses_in_a_row",
