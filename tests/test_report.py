@@ -4,11 +4,13 @@ import csv
 import importlib
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 from made_archives import TASK, archive, study, write
 from tiny_runs import assert_refused, play
@@ -192,6 +194,23 @@ def test_a_smoothed_curve_is_of_smoothed_runs(tmp_path):
     (group,) = pool(read_runs([tmp_path / "results"]), Choice(smooth=2)).groups
     for panel in curves(group, "x").panels:
         assert panel.strokes[0].y[-1] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("longest", "unit"), [(0.9, "minutes"), (1.5, "hours")])
+def test_wall_clock_is_in_minutes_where_no_line_takes_an_hour(longest, unit, tmp_path):
+    study(tmp_path / "results", algs=("mmsa", "qmix"), seeds=1)
+    (group,) = pool(read_runs([tmp_path / "results"]), Choice()).groups
+    lines = []
+    for line, hours in zip(group.lines, (0.5, longest), strict=True):
+        (member,) = line.members
+        place = np.linspace(0.0, hours, len(member.evaluations.steps))
+        members = (replace(member, evaluations=member.evaluations._replace(hours=place)),)
+        lines.append(replace(line, members=members))
+    panel = curves(replace(group, lines=tuple(lines)), "x").panels[1]
+    assert panel.x_label == f"wall-clock time ({unit})"
+    assert [stroke.x[-1] for stroke in panel.strokes] == pytest.approx(
+        [hours * (60 if unit == "minutes" else 1) for hours in (0.5, longest)]
+    )
 
 
 def test_what_an_archive_says_is_text_on_the_page(tmp_path):

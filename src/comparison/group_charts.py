@@ -1,6 +1,7 @@
 """The charts of one group: curves against steps, wall-clock and updates; and its scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,6 +42,9 @@ def curves(group: Group, name: str) -> Chart:
     for axis, label in AXES.items():
         found = [_stroke(line, axis, group.statistic, group.smooth) for line in group.lines]
         strokes = [stroke for stroke in found if stroke is not None]
+        if axis == "hours" and all(stroke.x[-1] < 1 for stroke in strokes):
+            strokes = [replace(stroke, x=60 * stroke.x) for stroke in strokes]
+            label = label.replace("hours", "minutes")
         title = f"against {label.partition(' (')[0]}"
         panels.append(Panel(title, label, quantity(group), tuple(strokes), y_range=_reach(group)))
     return Chart(
