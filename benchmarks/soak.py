@@ -46,7 +46,8 @@ def words(args: argparse.Namespace, results: str) -> list[str]:
         "test_interval": 5000, "log_interval": 1000, "local_results_path": results,
     }  # fmt: skip
     given = [f"{key}={value}" for key, value in settings.items()]
-    return [sys.executable, str(MAIN), f"--config={args.config}", f"--env-config={args.env_config}", "with", *given]
+    algorithm, environment = f"--config={args.config}", f"--env-config={args.env_config}"
+    return [sys.executable, str(MAIN), algorithm, environment, "with", *given, *args.settings]
 
 
 def look(trainer: psutil.Process, results: str, started: float) -> Look | None:
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--config", default="qmix")
     parser.add_argument("--env-config", default="lbf")
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("settings", nargs="*", help="more settings of the run, such as threads=2")
     args = parser.parse_args()
     with TemporaryDirectory() as results:
         looks, code, left = watch(args, results)
