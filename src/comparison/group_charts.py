@@ -42,7 +42,7 @@ def curves(group: Group, name: str) -> Chart:
     for axis, label in AXES.items():
         found = [_stroke(line, axis, group.statistic, group.smooth) for line in group.lines]
         strokes = [stroke for stroke in found if stroke is not None]
-        if axis == "hours" and all(stroke.x[-1] < 1 for stroke in strokes):
+        if axis == "hours" and strokes and all(stroke.x[-1] < 1 for stroke in strokes):
             strokes = [replace(stroke, x=60 * stroke.x) for stroke in strokes]
             label = label.replace("hours", "minutes")
         title = f"against {label.partition(' (')[0]}"

@@ -149,10 +149,16 @@ class WorldModel(nn.Module):
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
         *fixed, phi = embeddings.values()
         weight, bias = self.prior_encoder.on_input()
-        on_input = linear(phi, weight[:, -phi.shape[-1] :], bias)
+        for_fixed, for_phi = self._by_embedding(weight)
+        on_input = linear(phi, for_phi, bias)
         if fixed:  # a product of their own: no gradient is computed for them
-            on_input += linear(th.cat(fixed, dim=-1), weight[:, : -phi.shape[-1]])
+            on_input += linear(th.cat(fixed, dim=-1), for_fixed)
         return self.prior_encoder.distribution(on_input)
+
+    def _by_embedding(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the columns of a weight of the prior's (O, X) for z^sa and z^s, none without SALE, and for φ^sa."""
+        phi_size = self.phi.linear.out_features
+        return weight[:, :-phi_size], weight[:, -phi_size:]
 
     def decode_embeddings(self, s_next: Tensor) -> Embeddings:
         """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to the embeddings."""
@@ -179,14 +185,14 @@ class WorldModel(nn.Module):
         third layer with the part for z^sa. Gradients stop where they do in `embed`.
         """
         phi = self.phi.linear
-        others, for_phi = weight.split([weight.shape[1] - phi.out_features, phi.out_features], dim=1)
+        for_fixed, for_phi = self._by_embedding(weight)
         on_input = linear(self.phi.inputs(s, actions), for_phi @ phi.weight, bias + for_phi @ phi.bias)
         if self.sale is None:
             return on_input
         with th.no_grad():
             z_s = self.sale.f(s)
             before_third = self.sale.g.before_third(z_s, actions)
-        for_za, for_z = others.chunk(2, dim=1)
+        for_za, for_z = for_fixed.chunk(2, dim=1)
         third = self.sale.g.third
         joined = th.cat([for_za @ third.weight.detach(), for_z], dim=1)
         on_input += linear(th.cat([before_third, z_s], dim=-1), joined, for_za @ third.bias.detach())
