@@ -380,7 +380,8 @@ def test_unknown_environment_names_the_nearest():
 
 
 def test_missing_package_is_one_line_with_the_command(monkeypatch):
-    monkeypatch.delitem(sys.modules, "envs.lbf", raising=False)
+    for module in ("envs.lbf", "envs.lbf_game"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     for module in ("lbforaging", "lbforaging.foraging"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UserError, match=r"Python package lbforaging.*pip install -r requirements\.txt"):

@@ -6,8 +6,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from envs.batch import EnvBatch
-from envs.multiagentenv import EnvInfo, MultiAgentEnv
+from envs.batch import EnvsInTurn
+from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
 __all__ = [
@@ -54,7 +54,9 @@ def make_env_from_path(path: str, env_args: Mapping[str, Any]) -> MultiAgentEnv:
 def make_batch_from_path(path: str, env_args: Mapping[str, Any], n: int) -> EnvBatch:
     """Build n environments of "module:Class" that are stepped together in this process."""
     with _installed(path):
-        return _env_class(path).make_batch(env_args, n)
+        env_class = _env_class(path)
+        batch = env_class.make_batch(env_args, n)
+        return EnvsInTurn(lambda: env_class(**env_args), n) if batch is None else batch
 
 
 def task_name(name: str, env_args: Mapping[str, Any]) -> str:

@@ -1,44 +1,12 @@
-"""Environments that are stepped together, in one process. Letters: N agents."""
+"""Single environments stepped together, one after the other, in one process. Letters: N agents."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv, Outcome, View
-from utils.errors import UserError
-
-
-class EnvBatch(ABC):
-    """Environments of one task in slots 0, 1, …; each plays an episode of its own.
-
-    A slot that has lost its game answers with an `EpisodeLostError` instead of raising it, so that the other slots'
-    answers arrive. Its next call is `reset`.
-    """
-
-    info: EnvInfo
-
-    @abstractmethod
-    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
-        """Begin an episode in each of some slots; the others go on undisturbed."""
-
-    @abstractmethod
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
-        """Take the joint actions, integers (slots, N), in some slots, and answer in their order."""
-
-    @abstractmethod
-    def get_stats(self) -> dict[str, float]:
-        """Return the sums of `MultiAgentEnv.get_stats`."""
-
-    def save_replays(self, folder: Path) -> None:
-        """Write every slot's replay, see `MultiAgentEnv.save_replay`, into a folder of its own under `folder`."""
-        raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replays()")
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free what the environments hold; calling it again does nothing."""
+from envs.multiagentenv import EnvBatch, EpisodeLostError, MultiAgentEnv, Outcome, View
 
 
 class EnvsInTurn(EnvBatch):

@@ -5,16 +5,11 @@ it sees food are shaded, and cells in which it sees other agents are framed: at 
 wider than the shade (see `FastForaging._make_gym_obs`).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from lbforaging.foraging.environment import Player
 
+from envs.lbf_game import FastForaging
 from utils.drawing import FAINT, INK, PAPER, RULE, YELLOW, Box, Canvas, Point, agent_colour
-
-if TYPE_CHECKING:
-    from lbforaging.foraging.environment import Player
-
-    from envs.lbf import FastForaging
 
 GRID_SIDE, SMALLEST_CELL, LARGEST_CELL = 560, 24, 72  # pixels; the first is what the longer side should measure
 MARGIN, LINE, TEXT = 16, 24, 14
@@ -38,13 +33,13 @@ def seen_agents(cell: Cell, sight: int) -> Cells:
     return top, left, top + 2 * sight, left + 2 * sight
 
 
-def draw(game: "FastForaging") -> np.ndarray:
+def draw(game: FastForaging) -> np.ndarray:
     """Return a picture of the game as it is now: (height, width, 3) uint8, of one size throughout an episode."""
     return _Drawing(game).array()
 
 
 class _Drawing:
-    def __init__(self, game: "FastForaging") -> None:
+    def __init__(self, game: FastForaging) -> None:
         self.game = game
         self.rows, self.cols = game.field_size
         self.cell = min(max(GRID_SIDE // max(self.rows, self.cols), SMALLEST_CELL), LARGEST_CELL)
@@ -108,7 +103,7 @@ class _Drawing:
         self.canvas.circle((x, y + 0.3 * unit), 2.9 * unit, YELLOW, OUTLINE, max(0.2 * unit, 1))
         self._badge(cell, level)
 
-    def _agent(self, agent: int, player: "Player") -> None:
+    def _agent(self, agent: int, player: Player) -> None:
         self._disc(agent, self.centre(player.position), 0.34 * self.cell)
         self._badge(player.position, player.level)
 
@@ -148,7 +143,7 @@ class _Drawing:
         self.canvas.box((x + 224, y - 8, x + 240, y + 8), outline=colour, width=1.5, radius=4)
         self.canvas.text((x + 248, y), "sees other agents here", size, FAINT)
 
-    def _entry(self, agent: int, player: "Player", at: Point) -> None:
+    def _entry(self, agent: int, player: Player, at: Point) -> None:
         """Say what an agent has got so far, and with the last step."""
         x, y = at
         self._disc(agent, (x + 9, y), 9)

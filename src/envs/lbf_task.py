@@ -20,7 +20,7 @@ class LBFTask:
     """A task: `width` columns, `height` rows, agents, food at the start, and three rules.
 
     With `short_sight` an agent sees two cells far, else the whole grid. With `coop` every food needs the
-    three weakest agents (all agents if there are fewer). `version` is 2 or 3; see `envs.lbf`.
+    three weakest agents (all agents if there are fewer). `version` is 2 or 3; see `envs.lbf_game`.
     """
 
     width: int

@@ -1,21 +1,18 @@
 """Pictures of matrix games: a payoff matrix for every state, with the joint actions taken in it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from envs.matrix_payoffs import MatrixGame
 from utils.drawing import FAINT, INK, RULE, YELLOW, Canvas, agent_colour
-
-if TYPE_CHECKING:
-    from envs.matrix_game import MatrixGame
 
 CELL, GAP, HEAD, FOOT, TEXT = 56, 44, 64, 44, 15  # pixels
 
 Joint = tuple[int, int, int]  # state, action of the first agent, action of the second
 
 
-def draw(game: "MatrixGame", state: int, taken: Sequence[Joint]) -> np.ndarray:
+def draw(game: MatrixGame, state: int, taken: Sequence[Joint]) -> np.ndarray:
     """Return a picture of the game in `state`, after the joint actions `taken`: (height, width, 3) uint8."""
     n_actions = len(game.payoffs[0])
     side = n_actions * CELL
@@ -30,7 +27,7 @@ def draw(game: "MatrixGame", state: int, taken: Sequence[Joint]) -> np.ndarray:
     return canvas.array()
 
 
-def _matrix(canvas: Canvas, game: "MatrixGame", number: int, taken: Sequence[Joint], left: float, title: str) -> None:
+def _matrix(canvas: Canvas, game: MatrixGame, number: int, taken: Sequence[Joint], left: float, title: str) -> None:
     """Draw one state's matrix: the first agent picks the row, the second the column."""
     payoffs = game.payoffs[number]
     canvas.text((left + len(payoffs) * CELL / 2, 20), title, TEXT, INK if "now" in title else FAINT, "mm")

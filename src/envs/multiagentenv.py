@@ -7,14 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from utils.errors import UserError
-
-if TYPE_CHECKING:
-    from envs.batch import EnvBatch
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,36 @@ class EpisodeLostError(Exception):
     """
 
 
+class EnvBatch(ABC):
+    """Environments of one task in slots 0, 1, …; each plays an episode of its own.
+
+    A slot that has lost its game answers with an `EpisodeLostError` instead of raising it, so that the other slots'
+    answers arrive. Its next call is `reset`.
+    """
+
+    info: EnvInfo
+
+    @abstractmethod
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
+        """Begin an episode in each of some slots; the others go on undisturbed."""
+
+    @abstractmethod
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
+        """Take the joint actions, integers (slots, N), in some slots, and answer in their order."""
+
+    @abstractmethod
+    def get_stats(self) -> dict[str, float]:
+        """Return the sums of `MultiAgentEnv.get_stats`."""
+
+    def save_replays(self, folder: Path) -> None:
+        """Write every slot's replay, see `MultiAgentEnv.save_replay`, into a folder of its own under `folder`."""
+        raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replays()")
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what the environments hold; calling it again does nothing."""
+
+
 class MultiAgentEnv(ABC):
     """A cooperative task of N agents with A discrete actions each and one team reward.
 
@@ -98,14 +125,12 @@ class MultiAgentEnv(ABC):
         return {}
 
     @classmethod
-    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> "EnvBatch":
-        """Return n of these environments to be stepped together: here in turn; suites with batches of their own differ.
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvBatch | None:
+        """Return n of these environments to be stepped together, if the suite has batches of its own; None: in turn.
 
         An episode is the same, bit for bit, whatever the batch's size and the slot that it is played in.
         """
-        from envs.batch import EnvsInTurn  # which imports this file
-
-        return EnvsInTurn(lambda: cls(**env_args), n)
+        return None
 
     @abstractmethod
     def reset(self, seed: int) -> None:

@@ -25,8 +25,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 import jax
 import jax.numpy as jnp
 
-from envs.batch import EnvBatch
-from envs.multiagentenv import EnvInfo, Outcome, View
+from envs.multiagentenv import EnvBatch, EnvInfo, Outcome, View
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # a call is waited for anyway: a thread only costs time
 
