@@ -1,0 +1,1 @@
+"""Actors: what an agent knows to a density over its actions."""

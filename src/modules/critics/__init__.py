@@ -1,0 +1,1 @@
+"""Critics: what policies are judged by."""
