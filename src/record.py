@@ -46,6 +46,10 @@ class Watched:
         self.pictures, self.choices = [], []
         return self.mac.init_hidden(batch_size)
 
+    def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
+        """Return what the controller draws."""
+        return self.mac.draws(generators, steps, epsilon)
+
     @th.no_grad()
     def select_actions(
         self, batch: EpisodeBatch, t_ep: int, hidden: Tensor, epsilon: float, draws: np.ndarray | None, bs: Rows

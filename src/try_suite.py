@@ -9,7 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from envs import make_env
+from envs.action_spaces import random_actions
 from envs.multiagentenv import MultiAgentEnv
 from utils.config import resolve
 from utils.errors import RunFailedError, UserError
@@ -34,8 +37,10 @@ def try_suite(name: str, tell: Callable[[str, str], None]) -> None:
 
 def _play(env: MultiAgentEnv) -> None:
     env.reset(0)
+    rng = np.random.default_rng(0)
     for _ in range(STEPS):
-        _, terminated, truncated, _ = env.step(env.get_avail_actions().argmax(axis=1))
+        actions = random_actions(env.info.action_space, env.get_avail_actions(), rng)
+        _, terminated, truncated, _ = env.step(actions)
         if terminated or truncated:
             env.reset(1)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from envs.action_spaces import Continuous, Discrete, MultiDiscrete
 from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv
 
 PATH = "counting_env:CountingEnv"  # tests: monkeypatch.setitem(ENVS, "counting", PATH)
+ACTING = "counting_env:ActingEnv"
 LOSING = "counting_env:LosingEnv"
 SHORTEST = 3  # steps
 
@@ -79,6 +81,73 @@ class CountingEnv(MultiAgentEnv):
 
     def close(self) -> None:
         self._over = True
+
+
+class ActingEnv(MultiAgentEnv):
+    """Any kind of action space, rewards of agents' own or the team's; an agent's reward is what its action adds up to.
+
+    Three agents, episodes of `episode_limit` steps. Two numbers or parts (of 3 and 2 choices), or four actions; the
+    last agent lacks the last of them, and is gone from step 2 on. Observation and state, float32: the seed as a share,
+    the step, then the joint action before (zeros at first).
+    """
+
+    def __init__(self, kind: str, common_reward: bool, episode_limit: int) -> None:
+        bounds = np.array([[1, 2], [1, 2], [1, 1]], dtype=np.float32)
+        self.space = {
+            "discrete": Discrete(),
+            "continuous": Continuous(-bounds, bounds),
+            "multidiscrete": MultiDiscrete((3, 2)),
+        }[kind]
+        width = {"discrete": 4, "continuous": 2, "multidiscrete": 5}[kind]
+        self._common = common_reward
+        self._available = np.ones((3, width), dtype=bool)
+        self._available[2, -1] = False
+        self._gone = {"discrete": [1, 0, 0, 0], "continuous": [0, 0], "multidiscrete": [1, 0, 0, 1, 0]}[kind]
+        self.info = EnvInfo(
+            n_agents=3,
+            n_actions=width,
+            obs_size=2 + 3 * self.space.size,
+            state_size=2 + 3 * self.space.size,
+            episode_limit=episode_limit,
+            obs_dtype=np.dtype(np.float32),
+            state_dtype=np.dtype(np.float32),
+            has_winner=False,
+            action_space=self.space,
+            n_rewards=1 if common_reward else 3,
+        )
+
+    @classmethod
+    def task_name(cls, env_args: Mapping[str, Any]) -> str:
+        return f"acting-{env_args['kind']}"
+
+    def reset(self, seed: int) -> None:
+        self._seen = np.zeros(self.info.obs_size, dtype=np.float32)
+        self._seen[0] = seed / 2**32
+        self._count = 0
+
+    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        shape = (3,) if self.space.kind == "discrete" else (3, self.space.size)
+        assert actions.shape == shape and (actions.dtype == np.float32) == (self.space.kind == "continuous")
+        rewards = actions.reshape(3, -1).sum(axis=1).astype(np.float64)
+        self._count += 1
+        self._seen[1:] = self._count, *actions.reshape(-1)
+        truncated = self._count == self.info.episode_limit
+        return float(rewards.sum()) if self._common else rewards, False, truncated, {}
+
+    def get_obs(self) -> np.ndarray:
+        return np.stack([self._seen] * 3)
+
+    def get_state(self) -> np.ndarray:
+        return self._seen
+
+    def get_avail_actions(self) -> np.ndarray:
+        available = self._available.copy()
+        if self._count >= 2:
+            available[2] = self._gone
+        return available
+
+    def close(self) -> None:
+        pass
 
 
 class LosingEnv(CountingEnv):

@@ -20,6 +20,7 @@ from sc2_here import sc2_here
 
 import envs
 from envs import ENVS, env_path, make_batch_from_path, make_env, make_env_from_path, task_name
+from envs.action_spaces import random_actions
 from envs.batch import EnvsInTurn
 from utils.config import resolve
 from utils.errors import UserError
@@ -54,9 +55,15 @@ CASES = [
     ("sc2v2", SC2V2 | {"map_name": "zerg_5_vs_5"}),
     ("sc2v2", SC2V2 | {"map_name": "terran_10_vs_11", "obs_timestep_number": True}),
     ("counting", COUNTING),
+    *(
+        ("acting", {"kind": kind, "common_reward": common, "episode_limit": 5})
+        for kind in ("discrete", "continuous", "multidiscrete")
+        for common in (True, False)
+    ),
 ]
 # the folder of a config's task, where it is not the key
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1"}
+SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
 DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 
 
@@ -66,7 +73,7 @@ def params(names=tuple(ENVS)):
         pytest.param(
             name,
             env_args,
-            id=f"{name}-{env_args.get('key', env_args.get('map_name', env_args.get('scenario', '')))}",
+            id=f"{name}-{'-'.join(str(env_args[word]) for word in SAID if word in env_args)}",
             marks=needs(name),
         )
         for name, env_args in CASES
@@ -74,13 +81,14 @@ def params(names=tuple(ENVS)):
     ]
 
 
-every_env = pytest.mark.parametrize("name, env_args", params([*ENVS, "counting"]))
+every_env = pytest.mark.parametrize("name, env_args", params([*ENVS, "counting", "acting"]))
 DRAWN_CASES = [case for case in params(DRAWN) if case.values[1].get("key") not in UNDRAWN]
 
 
 @pytest.fixture(autouse=True)
 def counting(monkeypatch):
     monkeypatch.setitem(ENVS, "counting", counting_env.PATH)
+    monkeypatch.setitem(ENVS, "acting", counting_env.ACTING)
 
 
 @pytest.fixture(autouse=True)
@@ -115,17 +123,13 @@ def copied(view):
     return [np.array(quantity) for quantity in view]
 
 
-def pick(rng, available):
-    return np.array([rng.choice(np.flatnonzero(row)) for row in available])
-
-
 def episode(env, seed, action_seed):
     """Play one episode at random: every view, and (reward, terminated, truncated, info) of every step."""
     rng = np.random.default_rng(action_seed)
     env.reset(seed)
     views, results = [look(env)], []
     while not results or not (results[-1][1] or results[-1][2]):
-        results.append(env.step(pick(rng, views[-1][2])))
+        results.append(env.step(random_actions(env.info.action_space, views[-1][2], rng)))
         views.append(look(env))
         assert len(results) <= env.info.episode_limit
     return views, results
@@ -133,7 +137,9 @@ def episode(env, seed, action_seed):
 
 def fingerprint(played):
     views, results = played
-    return [view.tobytes() for step in views for view in step], results
+    return [view.tobytes() for step in views for view in step], [
+        (np.array(step[0]).tolist(), *step[1:]) for step in results
+    ]
 
 
 def same(one, other):
@@ -142,6 +148,8 @@ def same(one, other):
 
 def test_every_registered_environment_is_held_to_the_contract():
     assert {name for name, _ in CASES} == set(ENVS)
+    spaces = {make_env(name, env_args).info.action_space.kind for name, env_args in CASES if name == "acting"}
+    assert spaces == {"discrete", "continuous", "multidiscrete"}
 
 
 @every_env
@@ -154,7 +162,26 @@ def test_views_have_the_announced_shapes_and_dtypes(name, env_args):
             assert (state.shape, state.dtype) == ((info.state_size,), info.state_dtype)
             assert (available.shape, available.dtype) == ((info.n_agents, info.n_actions), np.bool_)
             assert np.isfinite(obs).all() and np.isfinite(state).all()
-            assert available.any(axis=1).all()
+            assert_possible(info.action_space, available)
+
+
+def assert_possible(space, available):
+    """Every agent can do something, in every part; numbers that an agent lacks never come back."""
+    if space.kind != "continuous":
+        ends = np.cumsum(space.sizes)[:-1] if space.kind == "multidiscrete" else []
+        assert all(part.any(axis=1).all() for part in np.split(available, ends, axis=1))
+
+
+@every_env
+def test_the_action_space_is_as_wide_as_the_availability(name, env_args):
+    info = make_env(name, env_args).info
+    widths = {"discrete": lambda space: info.n_actions, "continuous": lambda space: space.size,
+              "multidiscrete": lambda space: sum(space.sizes)}  # fmt: skip
+    assert info.n_actions == widths[info.action_space.kind](info.action_space)
+    if info.action_space.kind == "continuous":
+        low, high = info.action_space.low, info.action_space.high
+        assert low.shape == (info.n_agents, info.n_actions) and low.dtype == high.dtype == np.float32
+        assert (low < high).all()
 
 
 @every_env
@@ -177,7 +204,11 @@ def test_results_are_plain_numbers_and_only_the_last_step_ends_the_episode(name,
     for seed in range(20):
         _, results = episode(env, seed, seed)
         for reward, terminated, truncated, info in results:
-            assert type(reward) is float and np.isfinite(reward)
+            if env.info.n_rewards == 1:
+                assert type(reward) is float and np.isfinite(reward)
+            else:
+                assert reward.shape == (env.info.n_agents,) == (env.info.n_rewards,)
+                assert reward.dtype == np.float64 and np.isfinite(reward).all()
             assert type(terminated) is bool and type(truncated) is bool
             assert not (terminated and truncated)
             assert all(type(value) is float and np.isfinite(value) for value in info.values())
@@ -201,7 +232,7 @@ def test_a_reset_may_follow_a_reset_or_an_unfinished_episode(name, env_args):
     env, fresh = make_env(name, env_args), make_env(name, env_args)
     env.reset(3)
     env.reset(4)
-    env.step(pick(np.random.default_rng(0), env.get_avail_actions()))
+    env.step(random_actions(env.info.action_space, env.get_avail_actions(), np.random.default_rng(0)))
     played = episode(env, 5, 1)
     assert not env.info.repeatable or same(played, episode(fresh, 5, 1))
 
@@ -216,7 +247,8 @@ def test_a_batch_plays_the_episodes_of_single_environments_in_any_slot(name, env
     played = {slot: ([copied(view)], []) for slot, view in zip(seeds, firsts, strict=True)}
     active = list(seeds)
     while active:
-        actions = np.array([pick(rngs[slot], played[slot][0][-1][2]) for slot in active])
+        space = env.info.action_space
+        actions = np.array([random_actions(space, played[slot][0][-1][2], rngs[slot]) for slot in active])
         for slot, (*result, view) in zip(active, batch.step(active, actions), strict=True):
             played[slot][0].append(copied(view))
             played[slot][1].append(tuple(result))

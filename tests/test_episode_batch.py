@@ -15,8 +15,8 @@ GROUPS = {"agents": N}
 LBF = {"key": "Foraging-2s-8x8-2p-2f-coop-v2", "valid_actions_only": False, "episode_limit": 50}
 
 
-def scheme_of(dtype=th.float32, n_actions=A):
-    return episode_scheme(obs_size=3, state_size=5, n_actions=n_actions, obs_dtype=dtype, state_dtype=dtype)
+def scheme_of(dtype=th.float32, n_actions=A, **more):
+    return episode_scheme(obs_size=3, state_size=5, n_actions=n_actions, obs_dtype=dtype, state_dtype=dtype, **more)
 
 
 def empty_batch(B=4, T=7, **scheme):
@@ -75,6 +75,8 @@ def test_flags_are_stored_as_bytes_and_actions_in_the_smallest_integer():
     assert batch.raw("actions").dtype == th.uint8
     assert empty_batch(n_actions=256).raw("actions").dtype == th.uint8
     assert empty_batch(n_actions=257).raw("actions").dtype == th.int16
+    assert empty_batch(n_actions=2**15).raw("actions").dtype == th.int16
+    assert empty_batch(n_actions=2**15 + 1).raw("actions").dtype == th.int32
 
 
 def test_a_record_is_padded_so_that_every_field_of_every_row_is_aligned():
@@ -107,6 +109,17 @@ def test_quantities_come_as_networks_want_them():
         assert np.array_equal(batch[name].numpy(), data[name])
     assert batch["obs"].shape == (4, 7, N, 3) and batch["state"].shape == (4, 7, 5)
     assert batch["actions"].shape == (4, 7, N, 1) and batch["reward"].shape == (4, 7, 1)
+
+
+def test_several_numbers_and_rewards_of_their_own_are_stored_as_they_are():
+    batch = empty_batch(n_actions=4, action_size=4, continuous=True, n_rewards=N)
+    data = fill(batch)
+    assert batch["actions"].dtype == th.float32 and np.array_equal(batch["actions"].numpy(), data["actions"])
+    assert batch["actions"].shape == (4, 7, N, 4) and batch["reward"].shape == (4, 7, N)
+    assert np.array_equal(batch["reward"].numpy(), data["reward"])
+    choices = empty_batch(n_actions=5 + 3, action_size=2)
+    assert choices.raw("actions").dtype == th.uint8 and choices["actions"].dtype == th.int64
+    assert choices["actions"].shape == (4, 7, N, 2) and choices["avail_actions"].shape == (4, 7, N, 8)
 
 
 def test_slices_take_episodes_and_steps_and_copy_nothing():

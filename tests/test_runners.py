@@ -8,6 +8,7 @@ from fixtures_mmsa import per_episode
 
 from controllers import REGISTRY as CONTROLLERS
 from envs import make_env_from_path
+from envs.action_spaces import random_actions
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import Limits
 from utils.config import Args
@@ -225,3 +226,49 @@ def test_without_losses_the_count_is_zero():
     runner = make_runner("vector", 3)
     play(runner, NUMBERS)
     assert runner.get_stats() == {"episodes_lost": 0.0, "env_restarts": 0.0}
+
+
+class Chance:
+    """Acts at random in any space, from each episode's own draws."""
+
+    def __init__(self, info):
+        self.info = info
+
+    def init_hidden(self, batch_size):
+        return th.zeros(batch_size, 1)
+
+    def draws(self, generators, steps, epsilon):
+        return np.stack([generator.integers(2**32, size=steps) for generator in generators])
+
+    def select_actions(self, batch, t_ep, hidden, epsilon, draws, bs):
+        available = batch.array("avail_actions")[bs, t_ep]
+        space, rngs = self.info.action_space, [np.random.default_rng(drawn) for drawn in draws]
+        chosen = [random_actions(space, each, rng) for each, rng in zip(available, rngs, strict=True)]
+        return np.array(chosen), hidden
+
+
+@pytest.mark.parametrize("common_reward", [True, False])
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "multidiscrete"])
+def test_every_action_space_and_rewards_of_their_own_reach_the_batch(kind, common_reward):
+    env_args = {"kind": kind, "common_reward": common_reward, "episode_limit": 4}
+    played = []
+    for where, size in (("episode", 1), ("vector", 3), ("parallel", 3)):
+        runner = RUNNERS[where](counting_env.ACTING, env_args, size, PhaseClock(), LIMITS)
+        mac = Chance(runner.info)
+        rounds = [runner.run(mac, streams([k] if size == 1 else range(3)), 1.0) for k in range(3 if size == 1 else 1)]
+        runner.close()
+        played.append(
+            (th.cat([batch.storage for batch, _ in rounds]), [each for _, results in rounds for each in results])
+        )
+    batch = rounds[0][0]
+    for storage, results in played:
+        assert th.equal(storage, batch.storage) and results == rounds[0][1]
+    actions, reward = batch.array("actions")[:, :4], batch.array("reward")[:, :4]
+    assert np.array_equal(batch.array("obs")[:, 1:, 0, 2:], actions.reshape(3, 4, -1))  # what the environment was given
+    own = actions.sum(axis=-1, dtype=np.float64)
+    np.testing.assert_allclose(reward, own.sum(axis=-1, keepdims=True) if common_reward else own, rtol=1e-6)
+    for episode, result in enumerate(results):
+        assert result.episode_return == pytest.approx(own[episode].sum(), rel=1e-6)
+        each = None if common_reward else pytest.approx(own[episode].sum(axis=0), rel=1e-6)
+        assert result.agent_returns == each
+        assert common_reward or result.episode_return == sum(result.agent_returns)

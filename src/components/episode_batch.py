@@ -1,6 +1,6 @@
 """Episodes of one scheme, padded to one length, in one block of memory.
 
-Letters: B episodes, T time steps, N agents, A actions.
+Letters: B episodes, T time steps, N agents, A actions; W the width of `avail_actions`, which is A for discrete ones.
 
 Every quantity that the scheme declares lies at a fixed place in a record of bytes, one record per episode and step:
 ``storage (B, T, record)``. Fields are views into it in their own dtype. Hence replay stores a boolean as a byte and
@@ -39,21 +39,36 @@ class Field:
 
 
 def episode_scheme(
-    *, obs_size: int, state_size: int, n_actions: int, obs_dtype: th.dtype, state_dtype: th.dtype
+    *,
+    obs_size: int,
+    state_size: int,
+    n_actions: int,
+    obs_dtype: th.dtype,
+    state_dtype: th.dtype,
+    action_size: int = 1,
+    continuous: bool = False,
+    n_rewards: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """Return PyMARL's scheme: what is stored per step, `vshape` per agent where `group` says so.
 
-    Actions take the smallest integer that holds them. One-hot actions are not stored, see `EpisodeBatch.__getitem__`.
+    `n_actions` is W, and an agent's action `action_size` numbers: float32 if `continuous`, else the smallest integer
+    that holds them. One-hot actions are not stored, see `EpisodeBatch.__getitem__`. With `n_rewards` of N, each agent
+    has its own.
     """
-    action_dtype = th.uint8 if n_actions <= 256 else th.int16
+    action_dtype = th.float32 if continuous else _smallest_integer(n_actions)
     return {
         "state": {"vshape": (state_size,), "dtype": state_dtype},
         "obs": {"vshape": (obs_size,), "group": "agents", "dtype": obs_dtype},
         "avail_actions": {"vshape": (n_actions,), "group": "agents", "dtype": th.bool},
-        "actions": {"vshape": (1,), "group": "agents", "dtype": action_dtype},
-        "reward": {"vshape": (1,), "dtype": th.float32},
+        "actions": {"vshape": (action_size,), "group": "agents", "dtype": action_dtype},
+        "reward": {"vshape": (n_rewards,), "dtype": th.float32},
         "terminated": {"vshape": (1,), "dtype": th.bool},
     }
+
+
+def _smallest_integer(n_actions: int) -> th.dtype:
+    """Return the smallest dtype that holds the numbers below `n_actions`."""
+    return next(dtype for dtype in (th.uint8, th.int16, th.int32) if n_actions - 1 <= th.iinfo(dtype).max)
 
 
 def lay_out(scheme: Scheme, groups: Mapping[str, int]) -> tuple[dict[str, Field], int]:
@@ -118,8 +133,9 @@ class EpisodeBatch:
     def __getitem__(self, item: str | slice | tuple[slice, slice]) -> Any:
         """Return a quantity (B, T, …) ready for networks, or the episodes of a slice.
 
-        Numbers come as float32, actions as int64, flags (`terminated`, `filled`, `avail_actions`) as bool.
-        `actions_onehot` (B, T, N, A) is derived from `actions`; rows without an action hold zeros.
+        Numbers come as float32, actions as int64 unless they are continuous, flags (`terminated`, `filled`,
+        `avail_actions`) as bool. `actions_onehot` (B, T, N, A) is derived from discrete `actions`; rows without an
+        action hold zeros.
         """
         if isinstance(item, str):
             return self._quantity(item)
@@ -133,7 +149,7 @@ class EpisodeBatch:
             onehot = th.nn.functional.one_hot(self["actions"].squeeze(-1), n_actions).float()
             return onehot * self._has_action()[:, :, None]
         value = self.raw(name)
-        if name == "actions":
+        if name == "actions" and not value.is_floating_point():
             return value.long()
         return value if value.dtype == th.bool else value.float()
 

@@ -5,7 +5,7 @@ It holds no hidden state: acting and learning pass theirs in and get the next on
 Letters: B episodes, R rows, N agents, A actions, I agent input size, H hidden size; n episodes that are acting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +49,15 @@ class BasicMAC:
         """Return the probability of a random action; evaluation is greedy."""
         return 0.0 if test_mode else self.schedule.eval(t_env)
 
+    def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
+        """Return what choosing the actions of whole episodes takes, each episode's from its own generator.
+
+        Uniform numbers (n, steps, 2, N), see `select_epsilon_greedy`; None with ε = 0, which draws nothing.
+        """
+        if epsilon == 0.0:
+            return None
+        return np.stack([generator.random((steps, 2, self.n_agents)) for generator in generators])
+
     @th.no_grad()
     def select_actions(
         self,
@@ -66,7 +75,7 @@ class BasicMAC:
             t_ep: step within the episode.
             hidden: (n, N, H), as `init_hidden` or the last call gave it.
             epsilon: probability of a random action.
-            draws: (n, 2, N) uniform numbers, or None with ε = 0; see `select_epsilon_greedy`.
+            draws: (n, 2, N), this step's part of `draws`, or None with ε = 0.
             bs: the n episodes of `batch` that act.
 
         Returns:

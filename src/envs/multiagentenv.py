@@ -1,16 +1,18 @@
 """The contract between an environment and the rest of the framework.
 
-Letters: N agents, A actions. `tests/test_envs.py` holds every registered environment to what is written here.
+Letters: N agents, A actions, W the width of `avail_actions`; `tests/test_envs.py` holds every registered environment to
+what is written here. `envs.action_spaces` says what an action is, and what W is, in each kind of action space.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.action_spaces import ActionSpace, Discrete
 from utils.errors import UserError
 
 
@@ -21,6 +23,8 @@ class EnvInfo:
     `episode_limit` counts environment steps. `obs_dtype` and `state_dtype` are the smallest dtypes that
     store an observation and a state without loss. With `has_winner`, the step info carries `battle_won`.
 
+    `action_space` is what each agent acts in, and `n_actions` is W: A for discrete actions. `n_rewards` is 1 for a
+    team's reward, N for a reward per agent.
     `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
@@ -36,10 +40,12 @@ class EnvInfo:
     has_winner: bool
     noop: int | None = None
     repeatable: bool = True
+    action_space: ActionSpace = field(default_factory=Discrete)
+    n_rewards: int = 1
 
 
 class View(NamedTuple):
-    """What an environment shows before an action: obs (N, obs_size), state (state_size,), avail_actions (N, A) bool."""
+    """What an environment shows before an action: obs (N, obs_size), state (state_size,), avail_actions (N, W) bool."""
 
     obs: np.ndarray
     state: np.ndarray
@@ -49,7 +55,7 @@ class View(NamedTuple):
 class Outcome(NamedTuple):
     """What a joint action led to (see `MultiAgentEnv.step`), and the view after it."""
 
-    reward: float
+    reward: float | np.ndarray
     terminated: bool
     truncated: bool
     info: dict[str, float]
@@ -79,7 +85,7 @@ class EnvBatch(ABC):
 
     @abstractmethod
     def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
-        """Take the joint actions, integers (slots, N), in some slots, and answer in their order."""
+        """Take the joint actions (slots, …), see `MultiAgentEnv.step`, in some slots, and answer in their order."""
 
     @abstractmethod
     def get_stats(self) -> dict[str, float]:
@@ -95,7 +101,7 @@ class EnvBatch(ABC):
 
 
 class MultiAgentEnv(ABC):
-    """A cooperative task of N agents with A discrete actions each and one team reward.
+    """A task of N agents that all act at once, for one team reward or for rewards of their own.
 
     Constructors take the settings under `env_args` as keyword arguments, set `info` and raise `UserError`
     for a bad setting. Arrays that a method returns belong to the environment, and the next `reset` or `step`
@@ -137,13 +143,13 @@ class MultiAgentEnv(ABC):
         """Begin a new episode, also in the middle of another; it depends on `seed` (≥ 0) alone, see `repeatable`."""
 
     @abstractmethod
-    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
-        """Take one joint action, integers of shape (N,), each available to its agent.
+    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        """Take one joint action: integers (N,) or (N, P), each available to its agent, or float32 (N, C).
 
-        Returns the team reward; `terminated`: the task ended and nothing follows; `truncated`: only the time
-        limit stopped it; and numbers of interest, which are logged from the last step of an episode.
-        `terminated` and `truncated` are never both True. After either, views can still be asked for, and only
-        `reset` goes on.
+        Returns the team reward, or with `info.n_rewards` of N the agents' own, (N,) float64; `terminated`: the task
+        ended and nothing follows; `truncated`: only the time limit stopped it; and numbers of interest, which are
+        logged from the last step of an episode. `terminated` and `truncated` are never both True. After either, views
+        can still be asked for, and only `reset` goes on.
         """
 
     @abstractmethod
@@ -156,7 +162,10 @@ class MultiAgentEnv(ABC):
 
     @abstractmethod
     def get_avail_actions(self) -> np.ndarray:
-        """Return which actions may be taken now: (N, A) bool, at least one per agent; `info.noop` if dead."""
+        """Return which actions may be taken now: (N, W) bool, at least one per agent (and part); `info.noop` if dead.
+
+        For continuous actions: which numbers an agent has; none for an agent that is gone.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -167,8 +176,11 @@ class MultiAgentEnv(ABC):
         return {}
 
     def action_names(self) -> Sequence[str]:
-        """Return a short name for each of the A actions, for pictures; their numbers where they have no names."""
-        return [str(action) for action in range(self.info.n_actions)]
+        """Return a short name for each column of `avail_actions`, for pictures; numbers where there are no names."""
+        if self.info.action_space.kind != "multidiscrete":
+            return [str(action) for action in range(self.info.n_actions)]
+        sizes = self.info.action_space.sizes
+        return [f"{part}.{choice}" for part, size in enumerate(sizes) for choice in range(size)]
 
     def render(self) -> np.ndarray:
         """Return a picture of the environment as it is now, drawn without a screen: (height, width, 3) uint8.

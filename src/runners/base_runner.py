@@ -1,6 +1,6 @@
 """The one loop that plays episodes; runners differ only in where their environments live.
 
-Letters: n episodes at once, T the episode limit, N agents, A actions.
+Letters: n episodes at once, T the episode limit, N agents; an action is one number or C or P, see `envs.action_spaces`.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,8 @@ Streams = Sequence[tuple[int, np.random.Generator]]
 class EpisodeResult:
     """One episode in numbers: its environment seed, undiscounted return, length in steps, and how it ended.
 
-    `info` is what the environment said with the last step.
+    `info` is what the environment said with the last step. Where agents have rewards of their own, `agent_returns` are
+    their returns, and `episode_return` the sum.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class EpisodeResult:
     length: int
     truncated: bool
     info: Mapping[str, float]
+    agent_returns: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class _Round:
     mac: Any
     epsilon: float
     seeds: Sequence[int]
-    draws: np.ndarray | None  # (n, T, 2, N), with ε > 0
+    draws: np.ndarray | None  # (n, T, …), the controller's
     batch: EpisodeBatch
     results: list[Any]
 
@@ -79,6 +81,9 @@ class BaseRunner(ABC):
             n_actions=info.n_actions,
             obs_dtype=_torch_dtype(info.obs_dtype),
             state_dtype=_torch_dtype(info.state_dtype),
+            action_size=info.action_space.size,
+            continuous=info.action_space.kind == "continuous",
+            n_rewards=info.n_rewards,
         )
         self.max_seq_length = info.episode_limit + 1
 
@@ -88,7 +93,7 @@ class BaseRunner(ABC):
 
     @abstractmethod
     def _step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
-        """Take the joint actions (n, N) in some slots, in order."""
+        """Take the joint actions (n, …) in some slots, in order."""
 
     @abstractmethod
     def _env_stats(self) -> dict[str, float]:
@@ -114,9 +119,9 @@ class BaseRunner(ABC):
         """Play one episode per stream, all at once.
 
         Args:
-            mac: a controller, see `BasicMAC.select_actions`.
+            mac: a controller, see `BasicMAC.draws` and `BasicMAC.select_actions`.
             streams: per episode its environment seed and the generator of its exploration; at most `batch_size`.
-            epsilon: probability of a random action.
+            epsilon: how much the controller explores; 0 is greedy.
 
         Returns:
             The episodes as a batch on the CPU, and their results, in the order of the streams.
@@ -127,7 +132,7 @@ class BaseRunner(ABC):
         assert 0 < n <= self.batch_size, (n, self.batch_size)
         self.clock.lap("other")
         batch = EpisodeBatch(self.scheme, self.groups, n, self.max_seq_length)
-        draws = self._draws(streams) if epsilon > 0 else None
+        draws = mac.draws([generator for _, generator in streams], self.info.episode_limit, epsilon)
         together = _Round(mac, epsilon, [seed for seed, _ in streams], draws, batch, [None] * n)
         self.clock.lap("batch")
         slots, attempts = list(range(n)), 0
@@ -146,7 +151,7 @@ class BaseRunner(ABC):
 
     def _play(self, together: _Round, slots: list[int]) -> dict[int, EpisodeLostError]:
         """Play the episodes of some slots from their beginning; return by slot why one was lost."""
-        batch, returns, lost = together.batch, [0.0] * len(together.seeds), {}
+        batch, returns, lost = together.batch, np.zeros((len(together.seeds), self.info.n_rewards)), {}
         active, t = slots, 0
         views = self._reset(active, [together.seeds[slot] for slot in active])
         active, views = _pick(_kept(active, views, lost), active, views)
@@ -172,9 +177,7 @@ class BaseRunner(ABC):
             for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
                 returns[slot] += outcome.reward
                 if outcome.terminated or outcome.truncated:
-                    together.results[slot] = EpisodeResult(
-                        together.seeds[slot], returns[slot], t + 1, outcome.truncated, outcome.info
-                    )
+                    together.results[slot] = _result(together.seeds[slot], returns[slot], t + 1, outcome)
                 else:
                     going_on.append(row)
             if len(going_on) < len(active):
@@ -183,10 +186,11 @@ class BaseRunner(ABC):
             self.clock.lap("batch")
         return lost
 
-    def _draws(self, streams: Streams) -> np.ndarray:
-        """Return (n, T, 2, N) uniform numbers for exploring whole episodes, each episode's from its own generator."""
-        shape = (self.info.episode_limit, 2, self.info.n_agents)
-        return np.stack([generator.random(shape) for _, generator in streams])
+
+def _result(seed: int, returns: np.ndarray, length: int, last: Outcome) -> EpisodeResult:
+    """Return an episode in numbers, from its returns (n_rewards,) and what its last step led to."""
+    each = tuple(returns.tolist())
+    return EpisodeResult(seed, sum(each), length, last.truncated, last.info, each if len(each) > 1 else None)
 
 
 def failed_run(line: str, fault: EpisodeLostError) -> RunFailedError:
@@ -214,8 +218,9 @@ def _pick(rows: Sequence[int], *columns: Sequence[Any]) -> tuple[list[Any], ...]
 
 def _write_outcomes(batch: EpisodeBatch, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]) -> None:
     rewards, ended, _, _, views = zip(*outcomes, strict=True)
-    led_to = {"reward": np.array(rewards)[:, None], "terminated": np.array(ended)[:, None]}
-    batch.update({"actions": actions[..., None], **led_to}, bs=slots, ts=t)
+    each = len(outcomes), -1
+    led_to = {"reward": np.array(rewards).reshape(each), "terminated": np.array(ended)[:, None]}
+    batch.update({"actions": actions.reshape(*actions.shape[:2], -1), **led_to}, bs=slots, ts=t)
     _write_views(batch, slots, t + 1, views)
 
 
