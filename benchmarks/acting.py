@@ -10,8 +10,9 @@ import torch as th
 from common import CONFIG_DIR
 from train_step import PartClock
 
-from run import build, play_round
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.loop import play_round
 
 TASK = "Foraging-2s-10x10-3p-3f-v3"
 

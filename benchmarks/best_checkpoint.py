@@ -11,8 +11,10 @@ from time import perf_counter
 
 from common import CONFIG_DIR
 
-from run import BEST, build, evaluate, keep_if_best, learn, play_round
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.evaluation import BEST, evaluate, keep_if_best
+from training.loop import learn, play_round
 from utils.logging import Console
 
 SAVES = 20

@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 
 from common import CONFIG_DIR
 
-from resuming import save
-from run import build, learn, play_round
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.loop import learn, play_round
+from training.resuming import save
 
 
 def size(folder: Path) -> dict[str, int]:

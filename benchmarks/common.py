@@ -19,7 +19,7 @@ from components.episode_batch import EpisodeBatch, episode_scheme
 from controllers import REGISTRY as CONTROLLERS
 from learners import REGISTRY as LEARNERS
 from main import CONFIG_DIR
-from utils.config import extended, resolve, to_args
+from settings import extended, resolve, to_args
 from utils.logging import Logger
 
 

@@ -18,10 +18,10 @@ import numpy as np
 from common import CONFIG_DIR
 
 from envs.smax_battles import game, jax
-from run import Run, build
-from utils.config import resolve
+from settings import resolve
+from training.assembly import Run, build
+from training.seeding import Stream, episode_streams
 from utils.memory import keep_freed_memory
-from utils.seeding import Stream, episode_streams
 
 
 def runner_round(run: Run, number: int, epsilon: float) -> tuple[int, float, float]:

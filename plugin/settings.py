@@ -4,7 +4,7 @@ from pathlib import Path
 
 from plugin.hosts import Host
 from plugin.method import SOURCE
-from utils.settings_file import Entry, read_entries
+from settings import Entry, read_entries
 
 # Settings that all algorithms share here and that MMSA brings along: those that hosts lack, or give other values.
 SHARED = (

@@ -10,10 +10,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from reopen import ONE_HERE, reopen
-from run import Run
+from training.assembly import Run
+from training.checkpoint import run_folder_of
+from training.reopen import ONE_HERE, reopen
 from utils.arguments import Parser, share, whole
-from utils.checkpoint import run_folder_of
 from utils.errors import UserError
 from utils.exits import exit_code
 from utils.files import unfinished

@@ -9,11 +9,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command_line import parse_command_line
-from utils.config import resolve
+from settings import find_run, parse_command_line, resolve, resumed_settings
 from utils.exits import exit_code
 from utils.memory import keep_freed_memory
-from utils.run_folder import find_run, resumed_settings
 
 CONFIG_DIR = Path(__file__).parent / "config"
 
@@ -34,9 +32,9 @@ def _work(argv: Sequence[str]) -> None:
         resumed = find_run(command.resume, command.updates, CONFIG_DIR)
         settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
-    from archive import record  # brings Torch and sacred, which take seconds
-    from resuming import go_on
-    from run import build
+    from training.archive import record  # brings Torch and sacred, which take seconds
+    from training.assembly import build
+    from training.resuming import go_on
 
     keep_freed_memory()
     run = build(settings) if resumed is None else go_on(resumed, settings)

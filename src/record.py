@@ -18,15 +18,16 @@ from torch import Tensor
 
 from components.episode_batch import EpisodeBatch, Rows
 from envs.multiagentenv import MultiAgentEnv
-from reopen import ONE_HERE, reopen
-from run import Run, evaluation_streams
+from recording.q_strip import Choice, draw_strip, scale_of, strip_width
 from runners.base_runner import EpisodeResult
+from training.assembly import Run
+from training.checkpoint import run_folder_of
+from training.evaluation import evaluation_streams
+from training.reopen import ONE_HERE, reopen
 from utils.arguments import Parser, whole
-from utils.checkpoint import run_folder_of
 from utils.drawing import FAINT, Canvas, text_width
 from utils.exits import exit_code
 from utils.movie import Frame, write_movie
-from utils.q_strip import Choice, draw_strip, scale_of, strip_width
 
 CONFIG_DIR = Path(__file__).parent / "config"
 TITLE_HEIGHT, MARGIN, TEXT = 52, 16, 15  # pixels

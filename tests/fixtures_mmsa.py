@@ -12,7 +12,7 @@ from components.episode_batch import EpisodeBatch, episode_scheme
 from components.episode_rows import EpisodeRows
 from controllers import REGISTRY as CONTROLLERS
 from learners import REGISTRY as LEARNERS
-from utils.config import extended, resolve, to_args
+from settings import extended, resolve, to_args
 from utils.logging import Logger
 
 th.set_num_threads(1)  # networks as small as these only wait for each other on more

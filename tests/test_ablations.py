@@ -5,7 +5,7 @@ import torch as th
 from fixtures_mmsa import CONFIG_DIR, N, S, losses_of, make_batch, make_learner
 
 from learners.q_learner import QLearner
-from utils.config import resolve
+from settings import resolve
 
 ABLATIONS = {  # which settings differ, and what parameters begin with that are gone
     "mmsa_no_wm": ({"use_world_model"}, ("world_model.", "mixer.aggregate.")),

@@ -7,9 +7,8 @@ import pytest
 from test_resume import same_run, stop_after
 from tiny_runs import files, play, read
 
-import absolute
 import main
-import resuming
+from training import absolute, resuming
 
 # Evaluations are deterministic here. Seed 1 is best at 280 of 300 steps, seed 2 at 80, seed 4 at 0.
 CLIMBING = {
@@ -93,7 +92,7 @@ def test_a_run_that_died_after_its_last_step_only_makes_the_absolute_metric(tmp_
     (config,) = (tmp_path / "died").rglob("config.json")
     assert read(config.parent, "run.json")["status"] == "FAILED"
     assert not (config.parent / absolute.ABSOLUTE_EPISODES).exists()
-    monkeypatch.setattr("run.play_round", _die)  # what is trained is trained
+    monkeypatch.setattr("training.loop.play_round", _die)  # what is trained is trained
     assert main.main([f"resume={config.parent}"]) == 0
     same_absolute(whole, config.parent)
 

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from tiny_runs import csv_rows, play, read, settings_of
 
 from main import CONFIG_DIR
-from resuming import save
-from run import build, play_round
-from utils.checkpoint import NUMBERS, TENSORS, find_checkpoint, load_checkpoint, save_checkpoint
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.checkpoint import NUMBERS, TENSORS, find_checkpoint, load_checkpoint, save_checkpoint
+from training.loop import play_round
+from training.resuming import save
 from utils.errors import UserError
 
 

@@ -7,8 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from test_config import write
 
-from utils.command_line import CommandLine, parse_command_line
-from utils.config import resolve
+from settings import CommandLine, parse_command_line, resolve
 from utils.errors import UserError
 
 BOTH = ["--config=mmsa", "--env-config=lbf"]

@@ -11,7 +11,7 @@ from tiny_runs import play, read
 
 from comparison.archives import moment, read_runs
 from comparison.evaluations import evaluations_of, smoothed
-from utils.checkpoint import last_checkpoint
+from training.checkpoint import last_checkpoint
 from utils.errors import UserError
 
 NOW = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)

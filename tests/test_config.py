@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import ALGS, ENVS, config_names, declared_settings, extended, resolve, to_args
+from settings import ALGS, ENVS, config_names, declared_settings, extended, resolve, to_args
 from utils.errors import UserError
 
 REAL = Path(__file__).parents[1] / "src" / "config"

@@ -13,7 +13,7 @@ from test_resume import same_run
 from tiny_runs import TINY, files, play, read, words
 
 import main
-from utils.checkpoint import find_checkpoint, forget_checkpoints, save_checkpoint
+from training.checkpoint import find_checkpoint, forget_checkpoints, save_checkpoint
 from utils.files import write_whole
 
 SMALL = 20_000  # bytes; a checkpoint's weights take more, everything else of a short run less

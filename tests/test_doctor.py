@@ -17,8 +17,8 @@ from checkup import machine, suites
 from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS
 from envs import ENVS
-from utils.config import ENVS as ENV_CONFIGS
-from utils.config import config_names, resolve
+from settings import ENVS as ENV_CONFIGS
+from settings import config_names, resolve
 
 DOCTOR = Path(doctor.__file__)
 SRC = DOCTOR.parent
@@ -140,7 +140,8 @@ def test_what_came_of_a_suite():
 )
 def test_a_suite_without_its_package_says_what_installs_it(package, suite, mend, tmp_path):
     code = f"import sys; sys.path.insert(0, {str(SRC)!r}); sys.modules[{package!r}] = None; sys.argv[1:] = [{suite!r}];"
-    (found,) = suites.suite(suite, child(f"{code} import try_suite; try_suite.main()", tmp_path).wait(4 * WAIT))
+    run = f"{code} from checkup import try_suite; try_suite.main()"
+    (found,) = suites.suite(suite, child(run, tmp_path).wait(4 * WAIT))
     assert found.mark == FAILS and found.mend == (mend or "pip install -r requirements.txt")
 
 
@@ -201,7 +202,8 @@ def test_what_is_not_asked_for_may_fail(monkeypatch, capsys):
 def test_what_a_suite_prints_is_not_taken_for_an_answer(tmp_path):
     code = f"""
 import sys; sys.path.insert(0, {str(SRC)!r}); sys.argv[1:] = ["matrix_game"]
-import os, try_suite
+import os
+from checkup import try_suite
 from envs.matrix_game import MatrixGameEnv
 begin = MatrixGameEnv.reset
 MatrixGameEnv.reset = lambda env, seed: (print("hello", flush=True), os.write(1, b"hello\\n"), begin(env, seed))

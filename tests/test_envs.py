@@ -22,7 +22,7 @@ import envs
 from envs import ENVS, env_path, make_batch_from_path, make_env, make_env_from_path, task_name
 from envs.action_spaces import random_actions
 from envs.batch import EnvsInTurn
-from utils.config import resolve
+from settings import resolve
 from utils.errors import UserError
 
 CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_runs import LBF, read, words
 
 import main
-from utils.config import declared_settings
+from settings import declared_settings
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 few = settings(

@@ -14,8 +14,8 @@ from tiny_runs import files, play, words
 import main
 from envs import ENVS
 from envs.gymma import GymmaEnv
-from reopen import reopen
-from utils.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from training.reopen import reopen
 from utils.errors import UserError
 
 

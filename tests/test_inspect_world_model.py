@@ -22,8 +22,8 @@ import world_model_report.files
 import world_model_report.report
 from inspect_world_model import FILES
 from modules.world_model import Gaussian
-from reopen import ONE_HERE, reopen
-from utils.seeding import Stream, episode_streams
+from training.reopen import ONE_HERE, reopen
+from training.seeding import Stream, episode_streams
 from world_model_report.bands import mean_band, ratio_band
 from world_model_report.collect import fresh_episodes
 from world_model_report.episode_figure import draw_episode, short_names, story_of

@@ -22,7 +22,7 @@ from plugin.hosts import HOSTS, with_line, without_line
 from plugin.method import REPOSITORY, SOURCE, method_files
 from plugin.plans import MANIFEST, SETTINGS, plan_install
 from plugin.settings import SHARED, host_settings
-from utils.config import resolve
+from settings import resolve
 
 NAMES = ("pymarl2", "epymarl")
 MODULE = "src/mmsa/modules/sale.py"

@@ -7,8 +7,9 @@ import pytest
 
 import main
 from envs.matrix_game import GAMES
-from run import build, train
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.loop import train
 from utils.logging import Console
 from utils.stopping import StopRequest
 

@@ -16,12 +16,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import LBF, MAIN, TINY, csv_rows, play, read, settings_of, words
 
 import main
-from archive import commit_of
 from envs.matrix_game import MatrixGameEnv
 from envs.multiagentenv import EpisodeLostError
-from run import build
-from utils.checkpoint import find_checkpoint, load_checkpoint
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.checkpoint import find_checkpoint, load_checkpoint
+from utils.commit import commit_of
 
 ALGORITHMS = ["mmsa", "mmsa_paper", "qmix", "vdn", "iql"]
 TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "episodes_lost", "steps_per_second"}

@@ -15,7 +15,7 @@ from fixtures_mmsa import (
 from slow_mmsa import slow_losses
 
 from components.episode_rows import EpisodeRows
-from utils.config import declared_settings
+from settings import declared_settings
 
 MEANS = {"wm_sample": False, "rollout_sample": False}
 WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3}

@@ -14,10 +14,11 @@ import main
 from envs.matrix_game import MatrixGameEnv
 from learners import base_learner
 from learners.not_finite import NotFiniteError
-from resuming import save
-from run import build, play_round
-from utils.checkpoint import find_checkpoint, load_checkpoint
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.checkpoint import find_checkpoint, load_checkpoint
+from training.loop import play_round
+from training.resuming import save
 
 
 def in_the_reward(learner, batch):

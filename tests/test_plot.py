@@ -9,7 +9,7 @@ import pytest
 import main
 import plot
 from plot import Series, aligned, differing, find_runs, style_of
-from utils.config import ALGS, config_names
+from settings import ALGS, config_names
 from utils.errors import UserError
 
 METRIC = "test_return_mean"

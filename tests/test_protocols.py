@@ -8,7 +8,7 @@ from tiny_runs import play, read, settings_of
 
 import main
 from envs import versions
-from utils.config import PROTOCOLS, config_names, resolve
+from settings import PROTOCOLS, config_names, resolve
 from utils.errors import UserError
 
 COLUMNS = ("test_nepisode", "test_interval", "t_max", "report_metric", "report_statistic")

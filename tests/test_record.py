@@ -16,10 +16,10 @@ import record
 from envs import make_env
 from envs.matrix_game import MatrixGameEnv
 from record import LAST_STAYS, ONE_HERE
-from reopen import reopen
+from recording.q_strip import GAP, HEAD, MARGIN, PANEL_WIDTH, ROW, UNAVAILABLE, Choice, Scale, draw_strip, scale_of
+from training.reopen import reopen
 from utils.drawing import agent_colour, faded
 from utils.movie import GIF, MP4
-from utils.q_strip import GAP, HEAD, MARGIN, PANEL_WIDTH, ROW, UNAVAILABLE, Choice, Scale, draw_strip, scale_of
 
 NAMES = ["none", "north", "load"]
 

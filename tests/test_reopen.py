@@ -7,8 +7,8 @@ import torch as th
 from tiny_runs import play
 
 import main
-from reopen import reopen
-from utils.checkpoint import find_checkpoint, load_checkpoint
+from training.checkpoint import find_checkpoint, load_checkpoint
+from training.reopen import reopen
 from utils.errors import UserError
 
 

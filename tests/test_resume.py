@@ -12,14 +12,14 @@ from tiny_runs import play, read, settings_of, words
 
 import main
 from components.replay_buffer import ReplayBuffer
-from resuming import go_on, save
-from run import build, learn, play_round
-from utils.checkpoint import find_checkpoint, load_checkpoint
-from utils.config import resolve
+from settings import find_run, resolve, resumed_settings
+from training.assembly import build
+from training.checkpoint import find_checkpoint, load_checkpoint
+from training.loop import learn, play_round
+from training.replay_files import add_episodes, forget_episodes, read_episodes
+from training.resuming import go_on, save
 from utils.errors import UserError
 from utils.random_state import restore_random
-from utils.replay_files import add_episodes, forget_episodes, read_episodes
-from utils.run_folder import find_run, resumed_settings
 
 SAVES = {"save_model_interval": "60"}
 

@@ -11,9 +11,9 @@ from envs import make_env_from_path
 from envs.action_spaces import random_actions
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import Limits
-from utils.config import Args
+from settings import Args
+from training.seeding import Stream, episode_streams
 from utils.errors import RunFailedError
-from utils.seeding import Stream, episode_streams
 from utils.timing import PhaseClock
 
 N, A, LIMIT = 3, 5, 6

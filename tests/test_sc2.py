@@ -22,7 +22,7 @@ import envs
 import main
 from envs import make_env, task_name
 from envs.multiagentenv import EpisodeLostError
-from utils.config import resolve
+from settings import resolve
 from utils.errors import UserError
 
 pytestmark = needs("sc2")

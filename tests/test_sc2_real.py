@@ -98,7 +98,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from envs import make_env
-from utils.config import resolve
+from settings import resolve
 name, map_name, *changes = sys.argv[1:]
 updates = {"env_args.map_name": map_name} | dict(change.split("=") for change in changes)
 env = make_env(name, resolve("qmix", name, updates, Path("src/config"))["env_args"])
@@ -153,7 +153,7 @@ WON = """
 import sys
 from pathlib import Path
 from envs import make_env
-from utils.config import resolve
+from settings import resolve
 env = make_env("sc2", resolve("qmix", "sc2", {"env_args.map_name": "3m"}, Path("src/config"))["env_args"])
 env.reset(5)  # smac would count what the enemies are worth a second time, and scale all rewards down for good
 for seed in range(2):
@@ -179,7 +179,7 @@ import sys
 from inspect import signature
 from pathlib import Path
 from envs.starcraft2 import import_suite
-from utils.config import resolve
+from settings import resolve
 name, package = sys.argv[1:]
 import_suite(package)
 env_args = resolve("qmix", name, {}, Path("src/config"))["env_args"]
@@ -197,7 +197,7 @@ TEAMS = """
 import sys
 from pathlib import Path
 from envs import make_env
-from utils.config import resolve
+from settings import resolve
 args = resolve("qmix", "sc2v2", {"env_args.map_name": "zerg_10_vs_11"}, Path("src/config"))["env_args"]
 env = make_env("sc2v2", args)
 for seed in map(int, sys.argv[1:]):
@@ -219,7 +219,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from envs import make_env
-from utils.config import resolve
+from settings import resolve
 args = resolve("qmix", "sc2", {"env_args.map_name": "2s3z"}, Path("src/config"))["env_args"]
 from google.protobuf.internal import api_implementation
 print(api_implementation.Type(), file=sys.stderr)

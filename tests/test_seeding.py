@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from utils.seeding import Stream, episode_streams, seed_number, seed_sequence
+from training.seeding import Stream, episode_streams, seed_number, seed_sequence
 
 
 def drawn(seed, stream, *numbers):

@@ -3,7 +3,7 @@
 import pytest
 from test_config import refused, tree, write
 
-from utils.config import declared_settings
+from settings import declared_settings
 
 __all__ = ["tree"]  # the fixture
 

@@ -14,8 +14,9 @@ from components.episode_rows import EpisodeRows, totals_of
 from learners.not_finite import NotFiniteError
 from learners.q_learner import QLearner
 from learners.side_by_side import MOST, SideBySide, can_divide
-from run import build, learn, play_round
-from utils.config import resolve
+from settings import resolve
+from training.assembly import build
+from training.loop import learn, play_round
 from utils.errors import RunFailedError
 
 MEANS = {"wm_sample": False, "rollout_sample": False}

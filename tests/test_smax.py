@@ -22,8 +22,8 @@ from envs import env_path, make_batch_from_path, make_env, task_name
 from envs.smax import MAPS
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import Limits
+from training.seeding import Stream, episode_streams
 from utils.errors import UserError
-from utils.seeding import Stream, episode_streams
 from utils.timing import PhaseClock
 
 installed = pytest.mark.skipif(

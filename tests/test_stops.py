@@ -14,7 +14,7 @@ from test_resume import figures, same_run
 from tiny_runs import MAIN, TINY, play, read, words
 
 import main
-from utils.checkpoint import find_checkpoint
+from training.checkpoint import find_checkpoint
 
 SETTINGS = TINY | {"t_max": "4000", "save_model_interval": "200", "env_args.key": "two_step"}
 HERE = "results/sacred/two_step/{alg}/1"

@@ -10,7 +10,7 @@ from pathlib import Path
 from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS, Finding
 
-TRY = Path(__file__).parents[1] / "try_suite.py"
+TRY = Path(__file__).with_name("try_suite.py")
 OPENGL = "apt install libegl1 libgl1-mesa-dri"  # Mesa draws without a GPU, too; Debian and Ubuntu
 
 

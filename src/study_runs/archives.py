@@ -6,10 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from settings import CHANGEABLE, archived_settings, read_json
 from study_runs.locks import is_locked
 from study_runs.planned_run import PlannedRun
 from utils.errors import UserError
-from utils.run_folder import CHANGEABLE, archived_settings, read_json
 
 LOCKS = ".runs"  # below the study's results: one file per run, locked while a process works at it
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from settings import Value, file_label
 from study_runs.planned_run import PlannedRun, planned_runs
 from study_runs.study_file import read_study, running_settings
-from utils.settings_file import file_label
-from utils.settings_schema import Value
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
 DRIVER_LOCK = ".driver.lock"

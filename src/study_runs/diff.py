@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from settings import read_json
 from utils.errors import UserError
-from utils.run_folder import read_json
 
 ABSENT = "(not recorded)"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from settings import shown
 from study_runs.diff import Difference, Effect, differences, first_parting
 from study_runs.views import study_console
-from utils.settings_schema import shown
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from envs import task_name
+from settings import resolve, shown
 from study_runs.study_file import Settings, StudyFile
-from utils.config import resolve
 from utils.errors import UserError
-from utils.settings_schema import shown
 
 STUDIES = "studies"  # below local_results_path
 _GIVEN_ELSEWHERE = {  # a setting -> why it cannot be given

@@ -48,8 +48,8 @@ def work(args: Namespace) -> None:
 
 def _check(study: Study) -> None:
     """Refuse settings that are each fine but do not go together, before anything is begun."""
-    from run import check  # brings Torch, which takes seconds
-    from utils.config import to_args
+    from settings import to_args
+    from training.assembly import check  # brings Torch, which takes seconds
 
     for run in study.runs:
         try:

@@ -12,9 +12,8 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from settings import TRICKS, Value, file_label, read_declaration, read_entries, read_mapping, shown
 from utils.errors import UserError, nearest
-from utils.settings_file import TRICKS, file_label, read_entries, read_mapping
-from utils.settings_schema import Value, read_declaration, shown
 
 Settings = dict[str, str]  # dotted key -> text
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"

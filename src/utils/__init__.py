@@ -1,1 +1,1 @@
-"""Helpers that know nothing of the rest: settings, logging, checkpoints, seeds."""
+"""What would be at home in any project: errors, exits, files, logging, drawing."""

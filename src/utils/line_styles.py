@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.config import ALGS, config_names
+from settings import ALGS, config_names
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
 # Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is left out, it is too pale for a line.

@@ -3,9 +3,9 @@
 import torch as th
 
 from components.episode_batch import EpisodeBatch
-from run import Run
 from runners.base_runner import EpisodeResult
-from utils.seeding import Stream, episode_streams
+from training.assembly import Run
+from training.seeding import Stream, episode_streams
 
 
 def fresh_episodes(run: Run, count: int, epsilon: float, seed: int) -> tuple[EpisodeBatch, list[EpisodeResult]]:

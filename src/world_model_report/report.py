@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from components.episode_batch import EpisodeBatch
-from run import Run
 from runners.base_runner import EpisodeResult
+from settings import read_json
+from training.assembly import Run
 from utils.commit import commit_of
 from utils.errors import UserError
-from utils.run_folder import read_json
 from world_model_report.episode_figure import draw_episode, story_of
 from world_model_report.estimates import Comparison, Estimate, compare, estimates
 from world_model_report.horizon_figures import draw_errors, draw_matches

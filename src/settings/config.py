@@ -3,57 +3,19 @@
 The comments that declare settings are read in `settings_schema`, the lines of one file in `settings_file`.
 """
 
-import copy
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from settings.schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
+from settings.yaml_file import Entry, read_entries
 from utils.errors import UserError, nearest
-from utils.settings_file import Entry, read_entries
-from utils.settings_schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
 
 ALGS, ENVS, PROTOCOLS = "algs", "envs", "protocols"
 _FLAGS = {ALGS: "--config", ENVS: "--env-config", PROTOCOLS: "protocol"}
 _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config", "env_config": "--env-config"}
-
-
-class MissingSettingError(UserError, AttributeError):
-    """A part was chosen whose settings the algorithm's config does not have."""
-
-
-class Args(SimpleNamespace):
-    """The resolved settings as attributes, frozen; `env_args` and other groups are plain dicts. Picklable."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"settings are frozen: cannot set {name}; see utils.config.extended")
-
-    def __getattr__(self, name: str) -> object:
-        """Answer for a setting that no file of this pair of configs declares."""
-        raise MissingSettingError(
-            f"the setting {name} is needed and not declared here: take a config that has it (--config=mmsa, for one)"
-        )
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"settings are frozen: cannot delete {name}")
-
-
-def to_args(resolved: Mapping[str, Any]) -> Args:
-    """Return the settings as a frozen object that shares nothing with `resolved`."""
-    return Args(**copy.deepcopy(dict(resolved)))
-
-
-def extended(args: Args, **learnt_sizes: object) -> Args:
-    """Return a new frozen object with sizes learnt from the environment (n_agents, …) added.
-
-    Raises ValueError when a name is taken already.
-    """
-    taken = sorted(vars(args).keys() & learnt_sizes.keys())
-    if taken:
-        raise ValueError(f"already a setting: {', '.join(taken)}")
-    return to_args(vars(args) | learnt_sizes)
 
 
 def config_names(config_dir: Path, folder: str) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.config import ALGS, ENVS, PROTOCOLS, config_names
+from settings.config import ALGS, ENVS, PROTOCOLS, config_names
+from settings.schema import shown
 from utils.errors import UserError, nearest
-from utils.settings_schema import shown
 
 _FORM = "python src/main.py --config=NAME --env-config=NAME [with key=value ...]"
 _RESUME = "resume="

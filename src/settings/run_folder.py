@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.config import resolve
+from settings.config import resolve
+from settings.schema import shown
+from settings.yaml_file import read_entries
 from utils.errors import UserError
-from utils.settings_file import read_entries
-from utils.settings_schema import shown
 
 LATEST = "latest"
 # What may be changed when a run goes on: when to stop, what to write, and what changes no figure, or (`threads`) only

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from envs import check_archived
-from run import Run, build
-from utils.checkpoint import find_checkpoint, run_folder_of
-from utils.run_folder import archived_settings
+from settings import archived_settings
+from training.assembly import Run, build
+from training.checkpoint import find_checkpoint, run_folder_of
 
 # Changes for a look: one environment in this process, on the CPU, whatever the run was made with.
 ONE_HERE = {"device": "cpu", "cuda_graph": "false", "runner": "episode", "batch_size_run": "1"}

@@ -12,22 +12,24 @@ from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
-from absolute import evaluate_best
 from envs import versions
 from learners.not_finite import NotFiniteError
-from post_mortem import failed_update
-from resuming import save
-from run import Run, evaluate, train
+from settings import read_info
+from training.absolute import evaluate_best
+from training.assembly import Run
+from training.evaluation import evaluate
+from training.loop import train
+from training.post_mortem import failed_update
+from training.resuming import save
 from utils.commit import commit_of
 from utils.errors import RunFailedError, UserError
 from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
 from utils.memory import no_room
-from utils.run_folder import read_info
 from utils.stopping import StopRequest, listening
 
 LESS = "a smaller batch_size, batch_size_run or network takes less, and buffer_device=cpu less of a GPU"
-SOURCE = Path(__file__).parent
+SOURCE = Path(__file__).parents[1]
 SETTINGS.CAPTURE_MODE = "sys"  # prints of this process; file descriptors would also catch the workers'
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 

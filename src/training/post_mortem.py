@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from learners.not_finite import NotFiniteError, quantities
-from run import Run
-from utils.checkpoint import last_checkpoint
+from training.assembly import Run
+from training.checkpoint import last_checkpoint
 from utils.errors import RunFailedError
 from utils.files import write_whole
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from settings.schema import shown
 from utils.errors import UserError
-from utils.settings_schema import shown
 
 TRICKS = {
     yaml.TagToken: "a tag",

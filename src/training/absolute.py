@@ -7,12 +7,13 @@ says too much. While a run trains, `best/t_<steps>` keeps its checkpoint: weight
 import shutil
 from pathlib import Path
 
-from run import BEST, EVAL_HEADER, Run, episode_row, log_results, play_greedy
-from utils.checkpoint import load_checkpoint
+from training.assembly import Run
+from training.checkpoint import load_checkpoint
+from training.evaluation import BEST, EVAL_HEADER, episode_row, log_results, play_greedy
+from training.seeding import Stream, episode_streams
 from utils.errors import RunFailedError
 from utils.files import writing
 from utils.logging import Console, append_rows
-from utils.seeding import Stream, episode_streams
 from utils.stopping import StopRequest
 
 ABSOLUTE_EPISODES = "absolute_episodes.csv"

@@ -1,16 +1,10 @@
-"""Assembly, the one training loop, and evaluation.
+"""Assembly: `build` makes everything a run needs, and refuses what cannot work before anything is written."""
 
-`build` makes everything a run needs and refuses what cannot work before anything is written; `train` is the loop;
-`evaluate` plays greedy episodes. Episodes, evaluations and Torch draw from streams of the run's one seed.
-"""
-
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch as th
 from torch import Tensor
 
@@ -23,22 +17,14 @@ from learners.side_by_side import SideBySide, can_divide
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
-from runners.base_runner import BaseRunner, EpisodeResult, Limits, Streams
-from utils.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from utils.config import extended, to_args
+from runners.base_runner import BaseRunner, EpisodeResult, Limits
+from settings import extended, to_args
+from training.checkpoint import find_checkpoint, load_checkpoint
+from training.seeding import Stream, seed_number
 from utils.errors import UserError, nearest
-from utils.files import writing
-from utils.logging import Console, Logger, append_rows, describe_shares
+from utils.logging import Logger
 from utils.memory import no_room
-from utils.random_state import restore_random
-from utils.seeding import Stream, episode_streams, seed_number
-from utils.stopping import StopRequest
 from utils.timing import PhaseClock
-
-REPLAYS = "replays"
-EVAL_EPISODES = "eval_episodes.csv"
-EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
-BEST = "best"  # the folder of the best checkpoint, see absolute.py
 
 
 class Every:
@@ -228,140 +214,3 @@ def run_numbers(run: Run) -> dict[str, Any]:
         "episode": run.episode,
         "learner": run.learner.state_numbers(),
     }
-
-
-def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object], stop: StopRequest) -> None:
-    """Train until `t_max`: play a round, learn, log, evaluate, save; or until asked to stop, after such a round."""
-    args, due = run.args, run.due
-    started = (time.monotonic(), run.t_env)
-    run.clock.restart()
-    if run.generators is not None:
-        restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
-    if not run.logger.history:
-        _warn_of_a_late_start(run, console)
-        evaluate(run, folder, console)
-        keep_if_best(run, folder)
-    while run.t_env < args.t_max:
-        play_round(run)
-        learn(run)
-        last = run.t_env >= args.t_max
-        if due["log"].due(run.t_env):
-            log_training(run, console, started)
-        if due["test"].due(run.t_env) or last:
-            evaluate(run, folder, console)
-            keep_if_best(run, folder)
-        if args.save_model and (due["save"].due(run.t_env) or last or stop.signum is not None):
-            save(run, folder)
-        console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
-        stop.check()
-
-
-def _warn_of_a_late_start(run: Run, console: Console) -> None:
-    """Say so when long episodes may fill no batch before the run ends: it would learn nothing, and quietly."""
-    args, limit = run.args, run.runner.info.episode_limit
-    if args.batch_size * limit > args.t_max - run.t_env:
-        console.say(
-            f"warning: learning starts with {args.batch_size} episodes (batch_size), which may take "
-            f"{args.batch_size * limit} steps of the {args.t_max - run.t_env} that the run has; take a smaller "
-            "batch_size, or a larger t_max"
-        )
-
-
-def learn(run: Run) -> None:
-    """Take the updates of a round, once replay can fill a batch."""
-    args = run.args
-    if not run.buffer.can_sample(args.batch_size):
-        return
-    for _ in range(args.updates_per_run):
-        batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
-        run.learner.train(batch, run.t_env, run.episode)
-    run.clock.lap("learn")
-
-
-def play_round(run: Run) -> None:
-    """Play one training episode per environment into the replay buffer."""
-    numbers = range(run.episode, run.episode + run.args.batch_size_run)
-    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
-    batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
-    run.buffer.insert_episode_batch(batch)
-    run.recent += results
-    run.t_env += sum(result.length for result in results)
-    run.episode += len(results)
-    run.clock.lap("batch")
-
-
-def log_training(run: Run, console: Console, started: tuple[float, int]) -> None:
-    """Log the training episodes since the last time, ε, speed, the environments' numbers and the shares of time."""
-    seconds, since = time.monotonic() - started[0], run.t_env - started[1]
-    log_results(run, run.recent, prefix="")
-    run.recent = []
-    run.logger.log_stat("epsilon", run.mac.epsilon(run.t_env, test_mode=False), run.t_env)
-    run.logger.log_stat("episode", run.episode, run.t_env)
-    run.logger.log_stat("steps_per_second", since / seconds, run.t_env)
-    for name, value in run.runner.get_stats().items():
-        run.logger.log_stat(name, value, run.t_env)
-    shares = run.clock.shares()
-    for phase, share in shares.items():
-        run.logger.log_stat(f"time_{phase}", share, run.t_env)
-    if console.bar is None:
-        left = (run.args.t_max - run.t_env) / (since / seconds)
-        console.say(
-            f"t_env {run.t_env} of {run.args.t_max}, return {run.logger.latest['return_mean']:.3f}, "
-            f"{since / seconds:.0f} steps/s, {left / 60:.1f} min left, {describe_shares(shares)}"
-        )
-
-
-def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
-    """Log mean and spread of returns, mean length, and the means of what the environment says of an episode."""
-    returns = np.array([result.episode_return for result in results])
-    figures = {
-        "return_mean": returns.mean(),
-        "return_std": returns.std(),
-        "ep_length_mean": np.mean([result.length for result in results]),
-    }
-    for key in results[0].info:
-        figures[f"{key}_mean"] = np.mean([result.info[key] for result in results])
-    for key, value in figures.items():
-        run.logger.log_stat(prefix + key, float(value), run.t_env)
-
-
-def evaluate(run: Run, folder: Path, console: Console) -> None:
-    """Play `test_nepisode` greedy episodes on streams of their own, log them, and append one row for each."""
-    results = play_greedy(run, evaluation_streams(run, run.args.test_nepisode))
-    log_results(run, results, prefix="test_")
-    with writing(folder / EVAL_EPISODES):
-        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, (episode_row(run, run.t_env, result) for result in results))
-    mean = run.logger.latest["test_return_mean"]
-    console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
-    if run.args.save_replay:
-        run.runner.save_replays(folder / REPLAYS)
-
-
-def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Generator]]:
-    """Return the streams of the first `count` evaluation episodes at `run.t_env`."""
-    return [episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number) for number in range(count)]
-
-
-def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> list[EpisodeResult]:
-    """Play one greedy episode per stream, `batch_size_run` at once; raise `Stopped` between those if asked to."""
-    results: list[EpisodeResult] = []
-    with run.clock.booking_all_on("test"):
-        for first in range(0, len(streams), run.args.batch_size_run):
-            results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
-            if stop is not None:
-                stop.check()
-    return results
-
-
-def episode_row(run: Run, t_env: int, result: EpisodeResult) -> tuple[Any, ...]:
-    """Return the row of a greedy episode in the archive's lists, in the order of `EVAL_HEADER`."""
-    won = str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""
-    return t_env, result.seed, result.episode_return, result.length, int(result.truncated), won
-
-
-def keep_if_best(run: Run, folder: Path) -> None:
-    """Save what was just evaluated if it is better than all before, for `absolute.evaluate_best`."""
-    *earlier, last = run.logger.history[run.args.report_metric]["values"]
-    if run.args.absolute_factor > 0 and all(last > value for value in earlier):
-        with writing(folder / BEST):
-            save_checkpoint(folder / BEST, run.t_env, run.learner.state_tensors(), run_numbers(run), {})

@@ -3,7 +3,7 @@
 A checkpoint is taken between two rounds. Besides weights, targets, optimiser and counters it holds the states of all
 generators and every figure logged so far; replay lies beside the checkpoints, and each adds what came since the one
 before. What the last two need of it stays, should the last one be damaged. Environments need nothing: an episode is
-drawn from its number alone (`utils.seeding`).
+drawn from its number alone (`training.seeding`).
 """
 
 import json
@@ -13,16 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from absolute import forget_others
 from envs import check_archived
-from run import EVAL_EPISODES, Run, build, load_learner, run_numbers
 from runners.base_runner import EpisodeResult
-from utils.checkpoint import CHECKPOINTS, forget_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
+from settings import read_info, read_json
+from training.absolute import forget_others
+from training.assembly import Run, build, load_learner, run_numbers
+from training.checkpoint import CHECKPOINTS, forget_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
+from training.evaluation import EVAL_EPISODES
+from training.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
 from utils.errors import UserError
 from utils.files import write_whole, writing
 from utils.random_state import random_numbers, random_tensors, restore_random
-from utils.replay_files import add_episodes, cut_episodes, forget_episodes, read_episodes
-from utils.run_folder import read_info, read_json
 
 REPLAY = "replay"
 METRICS = "metrics.json"  # sacred's

@@ -3,6 +3,8 @@
 What comes of it goes to stdout, one JSON pair per line; what the suite itself prints goes to stderr.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -11,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from envs import make_env
-from envs.action_spaces import random_actions
-from envs.multiagentenv import MultiAgentEnv
-from utils.config import resolve
-from utils.errors import RunFailedError, UserError
+SRC = Path(__file__).parents[1]
+if __package__ in (None, ""):  # run as a file: the rooms lie one folder up
+    sys.path[0] = str(SRC)
 
-CONFIG_DIR = Path(__file__).parent / "config"
+from envs import make_env  # noqa: E402
+from envs.action_spaces import random_actions  # noqa: E402
+from envs.multiagentenv import MultiAgentEnv  # noqa: E402
+from settings import resolve  # noqa: E402
+from utils.errors import RunFailedError, UserError  # noqa: E402
+
+CONFIG_DIR = SRC / "config"
 STEPS = 3
 
 

@@ -1,0 +1,1 @@
+"""What `record.py` draws beside an environment's picture."""

@@ -1,0 +1,75 @@
+"""Greedy evaluation: which episodes are played, what is logged and listed of them, which checkpoint was best."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runners.base_runner import EpisodeResult, Streams
+from training.assembly import Run, run_numbers
+from training.checkpoint import save_checkpoint
+from training.seeding import Stream, episode_streams
+from utils.files import writing
+from utils.logging import Console, append_rows
+from utils.stopping import StopRequest
+
+REPLAYS = "replays"
+EVAL_EPISODES = "eval_episodes.csv"
+EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
+BEST = "best"  # the folder of the best checkpoint, see absolute.py
+
+
+def evaluate(run: Run, folder: Path, console: Console) -> None:
+    """Play `test_nepisode` greedy episodes on streams of their own, log them, and append one row for each."""
+    results = play_greedy(run, evaluation_streams(run, run.args.test_nepisode))
+    log_results(run, results, prefix="test_")
+    with writing(folder / EVAL_EPISODES):
+        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, (episode_row(run, run.t_env, result) for result in results))
+    mean = run.logger.latest["test_return_mean"]
+    console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
+    if run.args.save_replay:
+        run.runner.save_replays(folder / REPLAYS)
+
+
+def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Generator]]:
+    """Return the streams of the first `count` evaluation episodes at `run.t_env`."""
+    return [episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number) for number in range(count)]
+
+
+def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> list[EpisodeResult]:
+    """Play one greedy episode per stream, `batch_size_run` at once; raise `Stopped` between those if asked to."""
+    results: list[EpisodeResult] = []
+    with run.clock.booking_all_on("test"):
+        for first in range(0, len(streams), run.args.batch_size_run):
+            results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], 0.0)[1]
+            if stop is not None:
+                stop.check()
+    return results
+
+
+def episode_row(run: Run, t_env: int, result: EpisodeResult) -> tuple[Any, ...]:
+    """Return the row of a greedy episode in the archive's lists, in the order of `EVAL_HEADER`."""
+    won = str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""
+    return t_env, result.seed, result.episode_return, result.length, int(result.truncated), won
+
+
+def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
+    """Log mean and spread of returns, mean length, and the means of what the environment says of an episode."""
+    returns = np.array([result.episode_return for result in results])
+    figures = {
+        "return_mean": returns.mean(),
+        "return_std": returns.std(),
+        "ep_length_mean": np.mean([result.length for result in results]),
+    }
+    for key in results[0].info:
+        figures[f"{key}_mean"] = np.mean([result.info[key] for result in results])
+    for key, value in figures.items():
+        run.logger.log_stat(prefix + key, float(value), run.t_env)
+
+
+def keep_if_best(run: Run, folder: Path) -> None:
+    """Save what was just evaluated if it is better than all before, for `absolute.evaluate_best`."""
+    *earlier, last = run.logger.history[run.args.report_metric]["values"]
+    if run.args.absolute_factor > 0 and all(last > value for value in earlier):
+        with writing(folder / BEST):
+            save_checkpoint(folder / BEST, run.t_env, run.learner.state_tensors(), run_numbers(run), {})

@@ -1,0 +1,96 @@
+"""The one training loop: play a round, learn, log, evaluate, save.
+
+Episodes, evaluations and Torch draw from streams of the run's one seed.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from training.assembly import Run
+from training.evaluation import evaluate, keep_if_best, log_results
+from training.seeding import Stream, episode_streams
+from utils.logging import Console, describe_shares
+from utils.random_state import restore_random
+from utils.stopping import StopRequest
+
+
+def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object], stop: StopRequest) -> None:
+    """Train until `t_max`: play a round, learn, log, evaluate, save; or until asked to stop, after such a round."""
+    args, due = run.args, run.due
+    started = (time.monotonic(), run.t_env)
+    run.clock.restart()
+    if run.generators is not None:
+        restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
+    if not run.logger.history:
+        _warn_of_a_late_start(run, console)
+        evaluate(run, folder, console)
+        keep_if_best(run, folder)
+    while run.t_env < args.t_max:
+        play_round(run)
+        learn(run)
+        last = run.t_env >= args.t_max
+        if due["log"].due(run.t_env):
+            log_training(run, console, started)
+        if due["test"].due(run.t_env) or last:
+            evaluate(run, folder, console)
+            keep_if_best(run, folder)
+        if args.save_model and (due["save"].due(run.t_env) or last or stop.signum is not None):
+            save(run, folder)
+        console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
+        stop.check()
+
+
+def _warn_of_a_late_start(run: Run, console: Console) -> None:
+    """Say so when long episodes may fill no batch before the run ends: it would learn nothing, and quietly."""
+    args, limit = run.args, run.runner.info.episode_limit
+    if args.batch_size * limit > args.t_max - run.t_env:
+        console.say(
+            f"warning: learning starts with {args.batch_size} episodes (batch_size), which may take "
+            f"{args.batch_size * limit} steps of the {args.t_max - run.t_env} that the run has; take a smaller "
+            "batch_size, or a larger t_max"
+        )
+
+
+def learn(run: Run) -> None:
+    """Take the updates of a round, once replay can fill a batch."""
+    args = run.args
+    if not run.buffer.can_sample(args.batch_size):
+        return
+    for _ in range(args.updates_per_run):
+        batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
+        run.learner.train(batch, run.t_env, run.episode)
+    run.clock.lap("learn")
+
+
+def play_round(run: Run) -> None:
+    """Play one training episode per environment into the replay buffer."""
+    numbers = range(run.episode, run.episode + run.args.batch_size_run)
+    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
+    batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
+    run.buffer.insert_episode_batch(batch)
+    run.recent += results
+    run.t_env += sum(result.length for result in results)
+    run.episode += len(results)
+    run.clock.lap("batch")
+
+
+def log_training(run: Run, console: Console, started: tuple[float, int]) -> None:
+    """Log the training episodes since the last time, ε, speed, the environments' numbers and the shares of time."""
+    seconds, since = time.monotonic() - started[0], run.t_env - started[1]
+    log_results(run, run.recent, prefix="")
+    run.recent = []
+    run.logger.log_stat("epsilon", run.mac.epsilon(run.t_env, test_mode=False), run.t_env)
+    run.logger.log_stat("episode", run.episode, run.t_env)
+    run.logger.log_stat("steps_per_second", since / seconds, run.t_env)
+    for name, value in run.runner.get_stats().items():
+        run.logger.log_stat(name, value, run.t_env)
+    shares = run.clock.shares()
+    for phase, share in shares.items():
+        run.logger.log_stat(f"time_{phase}", share, run.t_env)
+    if console.bar is None:
+        left = (run.args.t_max - run.t_env) / (since / seconds)
+        console.say(
+            f"t_env {run.t_env} of {run.args.t_max}, return {run.logger.latest['return_mean']:.3f}, "
+            f"{since / seconds:.0f} steps/s, {left / 60:.1f} min left, {describe_shares(shares)}"
+        )
