@@ -8,6 +8,7 @@ the work; on a CPU in blocks of rows where MKL is slow on all at once.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ def _laid_out(weight: Tensor) -> Tensor:
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x Wᵀ + b`` for ``x (…, K), W (O, K), b (O)``, for code with a gradient of its own."""
+    """Return ``x Wᵀ + b`` for ``x (…, K), W (O, K), b (O)``, for code with a gradient of its own.
+
+    With a weight (N, O, K) of every agent's own, x is (N, M, K) and b (N, O).
+    """
+    if weight.dim() == 3:
+        turned = weight.mT
+        return th.bmm(x, turned) if bias is None else th.baddbmm(bias.unsqueeze(1), x, turned)
     if x.numel() < FEW_ROWS * x.shape[-1] or min(weight.shape) == 1 or not _one_dnn_takes(x):
         return _in_blocks(x, weight, bias) if _better_in_blocks(x, weight, bias) else functional.linear(x, weight, bias)
     return ONE_DNN(x, _laid_out(weight), bias, "none", [], "")
@@ -76,7 +83,12 @@ def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """Return ``gradᵀ x``, (O, K), for ``grad (M, O), x (M, K)``: the gradient of W in ``x Wᵀ``."""
+    """Return ``gradᵀ x``, (O, K), for ``grad (M, O), x (M, K)``: the gradient of W in ``x Wᵀ``.
+
+    With ``grad (N, M, O), x (N, M, K)`` that of every agent's own, (N, O, K).
+    """
+    if x.dim() == 3:
+        return th.bmm(grad.mT, x)
     O, K = grad.shape[-1], x.shape[-1]  # noqa: E741  the letter of the shapes
     if max(O, K) < WIDE or min(O, K) == 1 or not _one_dnn_takes(x):
         return (x.t() @ grad).t() if K < O else grad.t() @ x
@@ -107,13 +119,71 @@ class _Linear(th.autograd.Function):
         )
 
 
+class _AgentsLinear(th.autograd.Function):
+    """``x (…, N, K), W (N, O, K), b (N, O) -> (…, N, O)`` by one batched product; memory lies agent after agent."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
+        *lead, N, _ = x.shape
+        n_lead, O = len(lead), weight.shape[1]  # noqa: E741  the letter of the shapes
+        # Not a view of another tensor, so that an activation may overwrite it.
+        out = th.empty_permuted(
+            (*lead, N, O), (n_lead, *range(n_lead), n_lead + 1), dtype=x.dtype, device=x.device
+        )
+        rows, turned, into = _agents_rows(x), weight.mT, _agents_rows(out)
+        if bias is None:
+            th.bmm(rows, turned, out=into)
+        else:
+            th.baddbmm(bias.unsqueeze(1), rows, turned, out=into)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight, _ = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        rows = _agents_rows(grad)
+        return (
+            th.bmm(rows, weight).view(len(weight), *x.shape[:-2], -1).movedim(0, -2) if for_x else None,
+            weight_gradient(rows, _agents_rows(x)) if for_weight else None,
+            rows.sum(dim=1) if for_bias else None,
+        )
+
+
+def _agents_rows(x: Tensor) -> Tensor:
+    """Return ``(…, N, K)`` as (N, M, K)."""
+    return x.movedim(-2, 0).reshape(x.shape[-2], -1, x.shape[-1])
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x Wᵀ + b``: ``(…, K), (O, K), (O) -> (…, O)``, as `torch.nn.functional.linear`."""
+    """``x Wᵀ + b``: ``(…, K), (O, K), (O) -> (…, O)``, as `torch.nn.functional.linear`.
+
+    With parameters of every agent's own: ``(…, N, K), (N, O, K), (N, O) -> (…, N, O)``.
+    """
+    if weight.dim() == 3:
+        return _AgentsLinear.apply(x, weight, bias)
     return _Linear.apply(x, weight, bias) if th.is_grad_enabled() else product(x, weight, bias)
 
 
+def stacked(make: Callable[[], nn.Module], n: int) -> dict[str, nn.Parameter]:
+    """Return the parameters of n modules that `make` makes, each on a new first axis, by name."""
+    made = [dict(make().named_parameters()) for _ in range(n)]
+    return {name: nn.Parameter(th.stack([one[name].detach() for one in made])) for name in made[0]}
+
+
 class Linear(nn.Linear):
-    """`torch.nn.Linear` (same parameters, same start) on the faster product."""
+    """`torch.nn.Linear` (same parameters, same start) on the faster product.
+
+    With `n_agents` it is as many layers, one for each agent: parameters have a first axis of agents, and x one before
+    its last.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, n_agents: int | None = None) -> None:
+        super().__init__(in_features, out_features, bias)
+        if n_agents is not None:
+            for name, parameter in stacked(lambda: nn.Linear(in_features, out_features, bias), n_agents).items():
+                setattr(self, name, parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to ``x (…, in) -> (…, out)``."""

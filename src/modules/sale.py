@@ -3,7 +3,8 @@
 ``z^s = AvgL1Norm(f(s))``, ``z^sa = g(z^s, a)`` (MMSA §4.2; SALE/TD7, Fujimoto et al. 2023). The two encoders know
 nothing of what is done with them: which loss trains them, and where gradients stop, is decided by their callers.
 
-Letters: E embedding size, A actions, n actors (1 for an agent, N for the team).
+Letters: E embedding size, A actions, n actors (1 for an agent, N for the team). With `n_agents` every agent has
+parameters of its own, and there is an axis of N agents before the last of whatever is read (see `Linear`).
 """
 
 import torch as th
@@ -63,22 +64,28 @@ class ActionLinear(nn.Module):
     it. Drawn as usual, it is one input among X, and values hardly differ between actions for most of a run.
     """
 
-    def __init__(self, x_size: int, n_actors: int, n_actions: int, out_size: int) -> None:
+    def __init__(
+        self, x_size: int, n_actors: int, n_actions: int, out_size: int, n_agents: int | None = None
+    ) -> None:
         super().__init__()
         self.x_size, self.n_actors, self.n_actions = x_size, n_actors, n_actions
-        self.linear = Linear(x_size + n_actors * n_actions, out_size)
+        self.linear = Linear(x_size + n_actors * n_actions, out_size, n_agents=n_agents)
+        self.actions_axis = -2 if n_agents is None else -3
         with th.no_grad():
-            self.linear.weight[:, x_size:] *= x_size**0.5
+            self.linear.weight[..., x_size:] *= x_size**0.5
 
     @property
     def x_weight(self) -> Tensor:
         """``W_x (out, X)``."""
-        return self.linear.weight[:, : self.x_size]
+        return self.linear.weight[..., : self.x_size]
 
     @property
     def action_table(self) -> Tensor:
-        """``W_i[a]`` as rows (n·A, out), laid out as such: a sum takes on the layout of what is added."""
-        return self.linear.weight[:, self.x_size :].t().contiguous()
+        """``W_i[a]`` as rows (n·A, out), laid out as such: a sum takes on the layout of what is added.
+
+        Of agents with parameters of their own (n·A, N, out).
+        """
+        return self.linear.weight[..., self.x_size :].movedim(-1, 0).contiguous()
 
     def x_part(self, x: Tensor) -> Tensor:
         """Return ``W_x x + b``: ``(…, X) -> (…, out)``."""
@@ -93,9 +100,12 @@ class ActionLinear(nn.Module):
         return th.cat([x, self._onehots(actions)], dim=-1)
 
     def every(self, x: Tensor) -> Tensor:
-        """Apply to every action of a single actor: ``(…, X) -> (…, A, out)``."""
+        """Apply to every action of a single actor: ``(…, X) -> (…, A, out)``.
+
+        Agents with parameters of their own keep the axis before the last: ``(…, N, X) -> (…, A, N, out)``.
+        """
         assert self.n_actors == 1, "only a single actor's actions can be listed"
-        return self.x_part(x).unsqueeze(-2) + self.action_table
+        return self.x_part(x).unsqueeze(self.actions_axis) + self.action_table
 
     def _onehots(self, actions: Tensor) -> Tensor:
         """Return ``onehot(a_1), …, onehot(a_n)`` (…, n·A). PyTorch's own `one_hot` makes the CPU wait for a GPU."""
@@ -108,12 +118,12 @@ class ActionLinear(nn.Module):
 class StateEncoder(nn.Module):
     """``f``: three linear layers with ELU between, then the normaliser. ``(…, X) -> z (…, E)``."""
 
-    def __init__(self, x_size: int, embed_size: int, normaliser: str) -> None:
+    def __init__(self, x_size: int, embed_size: int, normaliser: str, n_agents: int | None = None) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Linear(x_size, embed_size), ELU(),
-            Linear(embed_size, embed_size), ELU(),
-            Linear(embed_size, embed_size),
+            Linear(x_size, embed_size, n_agents=n_agents), ELU(),
+            Linear(embed_size, embed_size, n_agents=n_agents), ELU(),
+            Linear(embed_size, embed_size, n_agents=n_agents),
         )  # fmt: skip
         self.normalise = Normaliser(normaliser, embed_size)
 
@@ -125,11 +135,11 @@ class StateEncoder(nn.Module):
 class StateActionEncoder(nn.Module):
     """``g``: three linear layers with ELU between. ``z (…, E), a (…, n) -> z^sa (…, E)``."""
 
-    def __init__(self, embed_size: int, n_actors: int, n_actions: int) -> None:
+    def __init__(self, embed_size: int, n_actors: int, n_actions: int, n_agents: int | None = None) -> None:
         super().__init__()
-        self.first = ActionLinear(embed_size, n_actors, n_actions, embed_size)
-        self.second = Linear(embed_size, embed_size)
-        self.third = Linear(embed_size, embed_size)
+        self.first = ActionLinear(embed_size, n_actors, n_actions, embed_size, n_agents)
+        self.second = Linear(embed_size, embed_size, n_agents=n_agents)
+        self.third = Linear(embed_size, embed_size, n_agents=n_agents)
 
     def forward(self, z: Tensor, actions: Tensor) -> Tensor:
         """Embed the pair of an embedded state and given actions."""
@@ -147,10 +157,18 @@ class StateActionEncoder(nn.Module):
 class SALE(nn.Module):
     """The pair of encoders ``f`` and ``g``."""
 
-    def __init__(self, x_size: int, n_actors: int, n_actions: int, embed_size: int, normaliser: str) -> None:
+    def __init__(
+        self,
+        x_size: int,
+        n_actors: int,
+        n_actions: int,
+        embed_size: int,
+        normaliser: str,
+        n_agents: int | None = None,
+    ) -> None:
         super().__init__()
-        self.f = StateEncoder(x_size, embed_size, normaliser)
-        self.g = StateActionEncoder(embed_size, n_actors, n_actions)
+        self.f = StateEncoder(x_size, embed_size, normaliser, n_agents)
+        self.g = StateActionEncoder(embed_size, n_actors, n_actions, n_agents)
 
     def forward(self, x: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z^s (…, E)`` and ``z^sa (…, E)`` for ``x (…, X)`` and given ``actions (…, n)``."""

@@ -1,22 +1,30 @@
 """The recurrent part that all agents share: inputs of a history to hidden states."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.gru import unroll
+from modules.gru import AgentsGRU, unroll
 from modules.linear import Linear
+
+
+def own_parameters(args: SimpleNamespace) -> int | None:
+    """Return how many agents have parameters of their own: None where all share them (`share_parameters`)."""
+    return None if args.share_parameters else args.n_agents
 
 
 class HistoryEncoder(nn.Module):
     """Linear, ReLU, GRU: ``x_t -> h_t``, an agent's action-observation history τ (PyMARL's RNN agent up to here)."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, n_agents: int | None = None) -> None:
+        """Take sizes, and how many agents have parameters of their own; None shares them."""
         super().__init__()
         self.hidden_size = hidden_size
-        self.fc1 = Linear(input_size, hidden_size)
-        self.rnn = nn.GRU(hidden_size, hidden_size)
+        self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents)
+        sizes = hidden_size, hidden_size
+        self.rnn = nn.GRU(*sizes) if n_agents is None else AgentsGRU(*sizes, n_agents)
 
     def forward(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` to ``h (R, N, H)``.
@@ -25,6 +33,9 @@ class HistoryEncoder(nn.Module):
         `EpisodeRows`). Histories begin with ``hidden (sizes[0], N, H)``, or with zeros.
         """
         R, N, _ = inputs.shape
-        x = functional.relu(self.fc1(inputs), inplace=True).view(R * N, -1)
+        x = functional.relu(self.fc1(inputs), inplace=True)
+        if isinstance(self.rnn, AgentsGRU):
+            start = None if hidden is None else hidden.transpose(0, 1)
+            return unroll(self.rnn, x.transpose(0, 1), sizes, start).transpose(0, 1)
         start = None if hidden is None else hidden.reshape(-1, self.hidden_size)
-        return unroll(self.rnn, x, [size * N for size in sizes], start).view(R, N, -1)
+        return unroll(self.rnn, x.view(R * N, -1), [size * N for size in sizes], start).view(R, N, -1)

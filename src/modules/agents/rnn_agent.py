@@ -5,17 +5,21 @@ from types import SimpleNamespace
 
 from torch import Tensor, nn
 
-from modules.agents.history_encoder import HistoryEncoder
+from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.linear import Linear
 
 
 class RNNAgent(nn.Module):
-    """Parameters shared by all agents; `args` gives `rnn_hidden_dim` and `n_actions`."""
+    """Parameters shared by all agents, or with `share_parameters=False` one set for each.
+
+    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `n_agents`.
+    """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
-        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim)
-        self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions)
+        own = own_parameters(args)
+        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own)
+        self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.activations import ELU
-from modules.agents.history_encoder import HistoryEncoder
+from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
@@ -25,17 +25,17 @@ class ValueHead(nn.Module):
     Values start near zero, for the reason given in `MonotonicMixing`.
     """
 
-    def __init__(self, embed_size: int) -> None:
+    def __init__(self, embed_size: int, n_agents: int | None = None) -> None:
         super().__init__()
-        self.first = Linear(3 * embed_size, embed_size)
-        self.last = Linear(embed_size, 1)
+        self.first = Linear(3 * embed_size, embed_size, n_agents=n_agents)
+        self.last = Linear(embed_size, 1, n_agents=n_agents)
         with th.no_grad():
             self.last.weight *= INITIAL_SCALE
             self.last.bias.zero_()
 
     def parts(self) -> tuple[Tensor, ...]:
         """Return the first layer's weights on z^o, z^oa and φ^oa, each (E, E)."""
-        return self.first.weight.chunk(3, dim=1)
+        return self.first.weight.chunk(3, dim=-1)
 
     def finish(self, first: Tensor) -> Tensor:
         """Return Q (…) from the first layer's sum (…, E), which is lost."""
@@ -43,9 +43,9 @@ class ValueHead(nn.Module):
 
 
 class SALERNNAgent(nn.Module):
-    """Parameters shared by all agents.
+    """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args`: `rnn_hidden_dim`, `n_actions`, `obs_shape`, `sale_embed_dim`, `sale_normaliser`, `sale_input`
+    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `obs_shape`, `sale_embed_dim`, `sale_normaliser`, `sale_input`
     (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `sale_detach` (f and g are not trained through Q), `sale_fixed`
     (Q reads copies of f and g, see `fix_encoders`), `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h,
     and SALE adds to it).
@@ -56,17 +56,23 @@ class SALERNNAgent(nn.Module):
         H, A, E = args.rnn_hidden_dim, args.n_actions, args.sale_embed_dim
         self.reads_obs = args.sale_input == "obs"
         self.sale_detach = args.sale_detach
-        self.encoder = HistoryEncoder(input_shape, H)
-        self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser)
+        own = own_parameters(args)
+        self.encoder = HistoryEncoder(input_shape, H, own)
+        self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
-        self.predictor = nn.Sequential(Linear(E, E), ELU(), Linear(E, E)) if args.agent_sale_predictor else None
-        self.phi = ActionLinear(H, 1, A, E)
+        self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None
+        self.phi = ActionLinear(H, 1, A, E, own)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
-        self.head = ValueHead(E)
-        self.skip = Linear(H, A) if args.sale_skip else None
+        self.head = ValueHead(E, own)
+        self.skip = Linear(H, A, n_agents=own) if args.sale_skip else None
         if self.reads_obs:
             # Imagination has no o_t: a linear head distilled from Q speaks there, see `q_imagined`.
-            self.imagined_head = Linear(H, A)
+            self.imagined_head = Linear(H, A, n_agents=own)
+
+    @staticmethod
+    def _make_predictor(embed_size: int, own: int | None) -> nn.Sequential:
+        first, last = (Linear(embed_size, embed_size, n_agents=own) for _ in range(2))
+        return nn.Sequential(first, ELU(), last)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
@@ -136,16 +142,21 @@ class SALERNNAgent(nn.Module):
             before_third = g.finish(g.first.every(z))
         third_weight, third_bias = self._through_sale(g.third.weight), self._through_sale(g.third.bias)
         first = linear(before_third, weight_za @ third_weight)
-        first += linear(z, weight_z, self.head.first.bias + weight_za @ third_bias).unsqueeze(-2)
-        return self.head.finish(self._add_phi(first, h, weight_phi))
+        of_state = linear(z, weight_z, self.head.first.bias + _times(weight_za, third_bias))
+        first += of_state.unsqueeze(self.phi.actions_axis)
+        q = self.head.finish(self._add_phi(first, h, weight_phi))
+        return q.transpose(-1, -2) if self.phi.actions_axis == -3 else q
 
     def _add_phi(self, first: Tensor, h: Tensor, weight_phi: Tensor) -> Tensor:
         """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
         state, table = self.phi.x_part(h), self.phi.action_table
-        phi = state.unsqueeze(-2) + table
+        actions_axis = self.phi.actions_axis
+        phi = state.unsqueeze(actions_axis) + table
         if self.normalise_phi.name != "avgl1":
             return first.add_(linear(self.normalise_phi(phi), weight_phi))
-        return first.addcdiv_(linear(state, weight_phi).unsqueeze(-2) + linear(table, weight_phi), avg_l1(phi))
+        return first.addcdiv_(
+            linear(state, weight_phi).unsqueeze(actions_axis) + linear(table, weight_phi), avg_l1(phi)
+        )
 
     def q_imagined(self, h: Tensor) -> Tensor:
         """Score every action where only the history exists: ``h (…, H) -> Q (…, A)``."""
@@ -157,3 +168,8 @@ class SALERNNAgent(nn.Module):
 
     def _through_sale(self, weight: Tensor) -> Tensor:
         return weight.detach() if self.sale_detach else weight
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return ``M v``, or that of every agent: ``(N, E, E), (N, E) -> (N, E)``."""
+    return matrix @ vector if vector.dim() == 1 else (matrix @ vector.unsqueeze(-1)).squeeze(-1)
