@@ -38,6 +38,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "rnn_hidden_dim": names["hidden_dim" if "hidden_dim" in names else "rnn_hidden_dim"],
         "obs_shape": int(np.prod(scheme["obs"]["vshape"])),
         "state_shape": int(np.prod(args.state_shape)),
+        "share_parameters": True,
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip
 

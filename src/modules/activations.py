@@ -55,10 +55,10 @@ def _elu_by_powers_of_two(x: Tensor, out: Tensor) -> None:
 class _ELU(th.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, inplace: bool) -> Tensor:
-        out = x if inplace else th.empty_like(x)
+        out = x if inplace else x.new_empty(x.shape)
         if inplace:
             ctx.mark_dirty(x)
-        _elu_by_powers_of_two(*((x, out) if x.is_contiguous() else map(_in_memory, (x, out))))
+        _elu_by_powers_of_two(*map(_in_memory, (x, out)) if inplace else (x, out))
         ctx.save_for_backward(out)
         return out
 
@@ -70,8 +70,8 @@ class _ELU(th.autograd.Function):
 
 
 def elu(x: Tensor, inplace: bool = False) -> Tensor:
-    """`torch.nn.functional.elu`, faster. With `inplace` x is overwritten."""
-    if x.is_cuda or x.numel() < FEW or not _dense(x):
+    """`torch.nn.functional.elu`, faster. With `inplace` x, which fills a stretch of memory, is overwritten."""
+    if x.is_cuda or x.numel() < FEW:
         return functional.elu(x, inplace=inplace)
     return _ELU.apply(x, inplace)
 
@@ -81,14 +81,9 @@ def _in_memory(x: Tensor) -> Tensor:
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True))
 
 
-def _dense(x: Tensor) -> bool:
-    """Say whether x fills a stretch of memory, in whatever order of its axes."""
-    return x.is_contiguous() or _in_memory(x).is_contiguous()
-
-
 class ELU(nn.Module):
     """`torch.nn.ELU(inplace=True)`, faster."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Overwrite x."""
+        """Overwrite x, which fills a stretch of memory."""
         return elu(x, inplace=True)

@@ -45,10 +45,10 @@ class ValueHead(nn.Module):
 class SALERNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `obs_shape`, `sale_embed_dim`, `sale_normaliser`, `sale_input`
-    (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `sale_detach` (f and g are not trained through Q), `sale_fixed`
-    (Q reads copies of f and g, see `fix_encoders`), `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h,
-    and SALE adds to it).
+    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `n_agents`, `obs_shape`, `sale_embed_dim`,
+    `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `sale_detach` (f and g are not
+    trained through Q), `sale_fixed` (Q reads copies of f and g, see `fix_encoders`), `agent_sale_predictor` and
+    `sale_skip` (Q is a linear layer on h, and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
