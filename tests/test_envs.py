@@ -29,8 +29,10 @@ CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
 SMAX = yaml.safe_load((CONFIGS / "smax.yaml").read_text())["env_args"]
 SC2, SC2V2 = (resolve("qmix", name, {}, CONFIGS.parent)["env_args"] for name in ("sc2", "sc2v2"))
 LBF = {"valid_actions_only": True, "episode_limit": 50}
-MUJOCO = {"n_bins": 5, "max_actions": 2000}
+MUJOCO = {"action_space": "bins", "n_bins": 5, "max_actions": 2000}
+TORQUES = MUJOCO | {"action_space": "continuous"}
 TEAM = {"common_reward": True, "reward_scalarisation": "sum"}
+OWN = TEAM | {"common_reward": False}
 UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2"}  # no picture, or not without a screen
 COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}
 CASES = [
@@ -46,10 +48,13 @@ CASES = [
     ("mamujoco", {"scenario": "Ant", "agent_conf": "8x1", "agent_obsk": 2, "episode_limit": 8, **MUJOCO}),
     ("mamujoco", {"scenario": "Walker2d", "agent_conf": "6x1", "agent_obsk": 0, "episode_limit": 20, **MUJOCO}),
     ("mamujoco", {"scenario": "Pusher", "agent_conf": "3p", "agent_obsk": 1, "episode_limit": 4, **MUJOCO}),
+    ("mamujoco", {"scenario": "Humanoid", "agent_conf": "9|8", "agent_obsk": 1, "episode_limit": 5, **TORQUES}),
     ("gymma", {"key": "lbforaging:Foraging-8x8-2p-3f-v3", "time_limit": 20, **TEAM}),
     ("gymma", {"key": "rware:rware-tiny-2ag-v2", "time_limit": 8, **TEAM}),
     ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 6, **TEAM}),
     ("gymma", {"key": "pz-mpe-simple-speaker-listener-v4", "time_limit": 5, **TEAM}),
+    ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 4, **OWN}),
+    ("gymma", {"key": "Pendulum-v1", "time_limit": 4, **TEAM}),
     ("sc2", SC2 | {"map_name": "3m"}),
     ("sc2", SC2 | {"map_name": "3s5z", "obs_timestep_number": True}),
     ("sc2v2", SC2V2 | {"map_name": "zerg_5_vs_5"}),

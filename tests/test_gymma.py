@@ -6,12 +6,13 @@ from types import ModuleType, SimpleNamespace
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 from packages import needs
 from tiny_runs import play, read
 
+from envs import action_spaces as spaces_of_ours
 from envs import make_env, task_name
-from envs.gymma import FORM, parse_key
+from envs.gymma_keys import FORM, parse_key
 from envs.lbf import LBFEnv
 from utils.errors import UserError
 
@@ -241,7 +242,6 @@ def test_keys_name_a_module_and_a_task(key, module, task, name):
         ("pz-nowhere-x-v0", "no module pettingzoo.nowhere"),
         ("nowhere:Env-v0", "needs the Python package nowhere, .* requirements-gymma.txt"),
         ("os.path", "no parallel_env"),
-        ("Pendulum-v1", r"agent 0 acts in Box\(.*\); it must be Discrete"),
     ],
 )
 def test_keys_that_cannot_be_played_are_refused_in_one_line(key, why):
@@ -251,9 +251,189 @@ def test_keys_that_cannot_be_played_are_refused_in_one_line(key, why):
     assert why != "must be of the form" or FORM in str(answer.value)
 
 
-def test_rewards_of_their_own_are_refused():
-    with pytest.raises(UserError, match=r"env_args.common_reward=False.*take True"):
-        make(LBF_V3, common_reward=False)
+class Acting(gymnasium.Env):
+    """Gymnasium's agents, with action spaces and returned values as a test says; it keeps what it is given."""
+
+    metadata = {}  # noqa: RUF012
+
+    def __init__(self, actions, reward=0.0, ended=False, cut=False):
+        self.action_space = actions
+        n = len(actions) if isinstance(actions, Tuple) else 1
+        each = [Box(-1, 1, (2,)) for _ in range(n)]
+        self.observation_space, self.seen = (Tuple(each), tuple(np.ones((n, 2)))) if n > 1 else (each[0], np.ones(2))
+        self.told, self.taken = (reward, ended, cut), []
+
+    def reset(self, *, seed=None, options=None):
+        return self.seen, {}
+
+    def step(self, actions):
+        assert self.action_space.contains(actions), actions
+        self.taken.append(actions)
+        return self.seen, *self.told, {}
+
+
+@pytest.fixture
+def register():
+    """Register an environment with Gymnasium for the length of a test; return its key."""
+    made = []
+
+    def as_task(**settings):
+        made.append(f"Test{len(made)}-v0")
+        gymnasium.register(made[-1], entry_point=lambda **_: Acting(**settings))
+        return made[-1]
+
+    yield as_task
+    for name in made:
+        del gymnasium.registry[name]
+
+
+def test_multidiscrete_actions_are_choices_part_by_part(register):
+    env = make(register(actions=Tuple([MultiDiscrete([3, 2]), Discrete(2, start=5), MultiBinary(3)])))
+    info = env.info
+    assert info.action_space == spaces_of_ours.MultiDiscrete((3, 2, 2)) and info.n_actions == 7
+    env.reset(0)
+    own = [[1, 1, 1, 1, 1, 1, 0], [1, 1, 0, 1, 0, 1, 0], [1, 1, 0, 1, 1, 1, 1]]
+    assert env.get_avail_actions().astype(int).tolist() == own
+    env.step(np.array([[2, 1, 0], [1, 0, 0], [0, 1, 1]]))
+    (first, second, third) = env._game.env.taken[0]
+    assert (first.tolist(), second, third.tolist()) == ([2, 1], 6, [0, 1, 1])
+
+
+def test_continuous_actions_are_clipped_shaped_and_padded(register):
+    square = Box(np.array([[-1, -2], [0, -np.inf]]), np.array([[1, 2], [3, np.inf]]), dtype=np.float64)
+    env = make(register(actions=Tuple([square, Dict(a=Box(-1, 1, (1,)), b=Box(0, 1, (2,)))])))
+    space = env.info.action_space
+    assert space.low.tolist() == [[-1, -2, 0, -np.inf], [-1, 0, 0, -1]]
+    assert space.high.tolist() == [[1, 2, 3, np.inf], [1, 1, 1, 1]]
+    env.reset(0)
+    assert env.get_avail_actions().tolist() == [[True] * 4, [True] * 3 + [False]]
+    env.step(np.array([[5, 1, -2, 99], [0.5, -1, 2, 7]], dtype=np.float32))
+    first, second = env._game.env.taken[0]
+    assert first.tolist() == [[1, 1], [0, 99]] and first.dtype == np.float64
+    assert second["a"].tolist() == [0.5] and second["b"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "actions, why",
+    [
+        (
+            Tuple([Discrete(2), Box(-1, 1, (2,))]),
+            r"agent 1 sets numbers \(Box.*\) and agent 0 makes choices \(Discrete",
+        ),
+        (Tuple([Tuple([Discrete(2), Box(-1, 1, (2,))])] * 2), "agent 0 acts in Tuple.*choices alone or of Boxes alone"),
+        (Tuple([Box(0, 9, (2,), np.int64)] * 2), r"agent 0 acts in Box\(0, 9, .*a Box of floats"),
+        (Text(3), r"agent 0 acts in Text\("),
+    ],
+)
+def test_action_spaces_that_do_not_go_together_are_refused_in_one_line(register, actions, why):
+    with pytest.raises(UserError, match=why) as answer:
+        make(register(actions=actions))
+    assert "\n" not in str(answer.value)
+
+
+THREE = Tuple([Discrete(2)] * 3)
+
+
+@pytest.mark.parametrize(
+    "reward, team",
+    [
+        (2.5, 2.5), (True, 1.0), (3, 3.0), (np.float32(0.5), 0.5), (np.array(2), 2.0), ([1, 2.0, True], 4.0),
+        (np.array([1, 2, 3], np.int8), 6.0), ((np.float64(1), np.array(2), np.array([3])), 6.0),
+    ],
+)  # fmt: skip
+def test_a_gymnasium_reward_is_the_teams_or_one_for_each_agent(register, reward, team):
+    env = make(register(actions=THREE, reward=reward))
+    env.reset(0)
+    told = env.step(np.zeros(3, dtype=int))[0]
+    assert told == team and type(told) is float
+
+
+@pytest.mark.parametrize(
+    "reward, why",
+    [
+        ([1.0, 2.0], r"the reward is \[1.0, 2.0\]: it must be one number, the team's, or one for each of the 3 agents"),
+        ([[1, 2, 3]], "it must be one number"), (None, "the reward is None: it must be a number"),
+        ("high", "it must be a number"), ([1, "x", 3], "the reward of agent 1 is 'x': it must be a number"),
+        ({"0": 1.0}, "the reward is {'0': 1.0}: it must be a number"), (1j, "it must be a number"),
+    ],
+)  # fmt: skip
+def test_a_reward_of_another_form_is_refused_at_the_first_step(register, reward, why):
+    env = make(register(actions=THREE, reward=reward))
+    env.reset(4)
+    with pytest.raises(UserError, match=why) as answer:
+        env.step(np.zeros(3, dtype=int))
+    assert str(answer.value).endswith("at step 1 of the episode of seed 4") and "\n" not in str(answer.value)
+
+
+@pytest.mark.parametrize("reward, team", [([2.0], 2.0), (np.array([[2]]), 2.0), (2, 2.0)])
+def test_a_lone_agents_reward_may_be_an_array_of_one(register, reward, team):
+    env = make(register(actions=Discrete(2), reward=reward))
+    env.reset(0)
+    assert env.step(np.zeros(1, dtype=int))[0] == team
+
+
+def test_rewards_of_their_own(register):
+    env = make(register(actions=THREE, reward=(1, 2, np.array(3))), common_reward=False)
+    assert env.info.n_rewards == 3
+    env.reset(0)
+    rewards = env.step(np.zeros(3, dtype=int))[0]
+    assert rewards.tolist() == [1, 2, 3] and rewards.dtype == np.float64
+    env = make(register(actions=THREE, reward=1.0), common_reward=False)
+    env.reset(0)
+    with pytest.raises(UserError, match=r"common_reward=False: .* one reward for the team; take common_reward=True"):
+        env.step(np.zeros(3, dtype=int))
+
+
+@pytest.mark.parametrize(
+    "ended, cut, how",
+    [
+        ((True, False, True), (False, True, False), (False, True)),  # each is over in its own way
+        ((True, True, True), False, (True, False)), (True, (True, False, False), (True, False)),
+        ((True, True, False), (False, False, False), (False, False)), (False, (True, True, True), (False, True)),
+        ([False] * 3, np.array([True, False, True]), (False, False)),
+    ],
+)  # fmt: skip
+def test_an_episode_is_over_when_it_is_for_every_agent(register, ended, cut, how):
+    env = make(register(actions=THREE, ended=ended, cut=cut))
+    env.reset(0)
+    assert env.step(np.zeros(3, dtype=int))[1:3] == how
+
+
+def test_pettingzoo_rewards_of_their_own_are_0_for_those_who_left(leaving):
+    env = make(leaving(), common_reward=False)
+    env.reset(0)
+    rewards = [env.step(np.zeros(3, dtype=int))[0].tolist() for _ in range(4)]
+    assert rewards == [[1, 1, 1], [1, 1, 1], [0, 1, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    "rewards, why",
+    [
+        ({"first": 1.0}, "there is no reward for agent second: the rewards are {'first': 1.0}"),
+        ([1, 2, 3], r"the reward is \[1, 2, 3\]: it must be a dict, with a number for each agent"),
+        ({"first": 1, "second": 2, "third": None}, "the reward of agent third is None: it must be a number"),
+    ],
+)
+def test_pettingzoo_rewards_of_another_form_are_refused(leaving, monkeypatch, rewards, why):
+    step = Leaving.step
+    monkeypatch.setattr(
+        Leaving, "step", lambda self, actions: (step(self, actions)[0], rewards, *step(self, actions)[2:])
+    )
+    env = make(leaving())
+    env.reset(2)
+    with pytest.raises(UserError, match=why) as answer:
+        env.step(np.zeros(3, dtype=int))
+    assert str(answer.value).endswith("at step 1 of the episode of seed 2")
+
+
+def test_pettingzoo_may_give_one_reward_for_the_team(leaving, monkeypatch):
+    step = Leaving.step
+    monkeypatch.setattr(
+        Leaving, "step", lambda self, actions: (lambda told: (told[0], np.int32(7), *told[2:]))(step(self, actions))
+    )
+    env = make(leaving())
+    env.reset(2)
+    assert env.step(np.zeros(3, dtype=int))[0] == 7.0
 
 
 @pytest.mark.parametrize("alg, key", [("qmix", RWARE), ("mmsa", SPREAD)])

@@ -209,7 +209,7 @@ def test_an_archive_has_no_package_imported_that_is_no_suite(tmp_path, monkeypat
     config = {"name": "vdn", "env_config": "gymma", "env_args": {"key": "poison:Task-v0"}}
     (folder / "config.json").write_text(json.dumps(config))
     said = refused([f"resume={folder}"], capsys, folder)
-    assert "the package poison" in said and "SUITES in src/envs/gymma.py" in said
+    assert "the package poison" in said and "SUITES in src/envs/gymma_keys.py" in said
     save_checkpoint(folder / "checkpoints", 1, {}, {}, {})
     with pytest.raises(UserError, match="the package poison"):
         reopen(str(folder), main.CONFIG_DIR, {})

@@ -26,9 +26,14 @@ TASKS = [("HalfCheetah", "6x1"), ("Ant", "8x1"), ("Walker2d", "6x1"), ("Hopper",
 SMALL = {"env_args.n_bins": "5", "env_args.episode_limit": "10", "t_max": "100", "test_interval": "100"}
 
 
-def make(scenario="HalfCheetah", agent_conf="6x1", agent_obsk=1, n_bins=11, max_actions=2000, episode_limit=1000):
-    task = {"scenario": scenario, "agent_conf": agent_conf, "agent_obsk": agent_obsk}
-    return make_env("mamujoco", {**task, "n_bins": n_bins, "max_actions": max_actions, "episode_limit": episode_limit})
+TASK = {
+    "scenario": "HalfCheetah", "agent_conf": "6x1", "agent_obsk": 1, "action_space": "bins", "n_bins": 11,
+    "max_actions": 2000, "episode_limit": 1000,
+}  # fmt: skip
+
+
+def make(scenario="HalfCheetah", agent_conf="6x1", **more):
+    return make_env("mamujoco", {**TASK, "scenario": scenario, "agent_conf": agent_conf, **more})
 
 
 def robot(env):
@@ -74,6 +79,38 @@ def test_every_step_is_the_packages_own_under_the_same_torques(scenario, conf):
             if terminated:
                 break
     assert ends > 0 or scenario in ("HalfCheetah", "Ant")
+
+
+@pytest.mark.parametrize("scenario, conf", THEIRS)
+def test_continuous_actions_are_the_packages_torques_clipped_to_their_range(scenario, conf):
+    env, rng = make(scenario, conf, action_space="continuous"), np.random.default_rng(0)
+    package = mamujoco_v1.parallel_env(scenario, conf, 1)
+    spaces = [package.action_space(agent) for agent in package.possible_agents]
+    low, high = env.info.action_space.low, env.info.action_space.high
+    assert env.get_avail_actions().sum(axis=1).tolist() == [space.shape[0] for space in spaces]
+    for agent, space in enumerate(spaces):
+        np.testing.assert_allclose(low[agent, : space.shape[0]], space.low, rtol=1e-6)
+        np.testing.assert_allclose(high[agent, : space.shape[0]], space.high, rtol=1e-6)
+    package.reset(seed=3)
+    env.reset(3)
+    for _ in range(30):
+        actions = rng.uniform(1.5 * low, 1.5 * high).astype(np.float32)  # a third of them beyond the range
+        clipped = [
+            np.clip(own[: len(space.low)], space.low, space.high) for own, space in zip(actions, spaces, strict=True)
+        ]
+        theirs, rewards, over, _, _ = package.step(dict(zip(package.possible_agents, clipped, strict=True)))
+        reward, terminated, _, _ = env.step(actions)
+        assert reward == pytest.approx(rewards[package.possible_agents[0]], rel=1e-6, abs=1e-6)
+        assert terminated == over[package.possible_agents[0]]
+        for row, seen in zip(env.get_obs(), theirs.values(), strict=True):
+            np.testing.assert_allclose(row[: len(seen)], seen, rtol=1e-4, atol=1e-4)
+        if terminated:
+            break
+
+
+def test_continuous_actions_ask_for_no_bins_and_name_joints():
+    env = make("HalfCheetah", "2x3", action_space="continuous", n_bins=13, max_actions=2)
+    assert env.info.n_actions == 3 and env.action_names() == ["joint 0", "joint 1", "joint 2"]
 
 
 def test_pushers_joints_are_seen_in_one_order_that_the_package_leaves_to_chance():

@@ -1,4 +1,4 @@
-"""Multi-Agent MuJoCo, `mamujoco_v1` of `gymnasium-robotics`: agents share one robot's joints, torques come in steps.
+"""Multi-Agent MuJoCo, `mamujoco_v1` of `gymnasium-robotics`: agents share one robot's joints.
 
 The package hands out the joints and decides what each agent sees: position and velocity of its own joints (for Ant and
 Humanoid also forces on their bodies), the positions of joints up to `agent_obsk` joints away, and the robot's root.
@@ -20,6 +20,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from envs.action_spaces import ActionSpace, Continuous, Discrete
 from envs.multiagentenv import EnvInfo, MultiAgentEnv
 from utils.errors import UserError, nearest
 
@@ -80,26 +81,34 @@ def torques(low: np.ndarray, high: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 class MAMuJoCoEnv(MultiAgentEnv):
-    """A robot whose joints belong to several agents; an action is one torque level for each joint of an agent.
+    """A robot whose joints belong to several agents; an action is a torque for each joint of an agent.
+
+    `action_space=bins` gives each joint `n_bins` levels of torque, and an action is one combination of an agent's
+    levels; `continuous` takes torques as they are, in the actuators' units, clipped to their range. Agents with fewer
+    joints than others have fewer actions, or numbers, available.
 
     The package gives the team's reward to every agent: it is taken once, not summed. An episode terminates when the
     robot falls (Ant, Hopper, Humanoid, Walker2d) and is truncated after `episode_limit` steps. Observations end with
-    zeros where others' are longer; the state is the robot's full observation. Agents with fewer joints than others have
-    fewer actions available. Info: `x_position`, in metres, for robots that run.
+    zeros where others' are longer; the state is the robot's full observation. Info: `x_position`, in metres, for robots
+    that run.
     """
 
     def __init__(
-        self, scenario: str, agent_conf: str, agent_obsk: int, n_bins: int, max_actions: int, episode_limit: int
+        self,
+        scenario: str,
+        agent_conf: str,
+        agent_obsk: int,
+        action_space: str,
+        n_bins: int,
+        max_actions: int,
+        episode_limit: int,
     ) -> None:
         check_task(scenario, agent_conf)
         self._game = _game(scenario, agent_conf, agent_obsk)
         parts = self._game.agent_action_partitions
-        most_joints = max(len(part) for part in parts)
-        _check_actions(n_bins, most_joints, max_actions)
         ranges = self._game.single_agent_env.model.actuator_ctrlrange  # the action space rounds them to float32
-        actuators = [[joint.act_ids for joint in part] for part in parts]
-        self._torques = [torques(*ranges[ids].T, n_bins) for ids in actuators]
-        sizes = np.array([len(table) for table in self._torques])
+        self._ranges = [ranges[[joint.act_ids for joint in part]].T for part in parts]  # low and high, (2, joints) each
+        space, sizes = self._torque_space(action_space, n_bins, max_actions)
         self._available = np.arange(sizes.max()) < sizes[:, None]
         self._agents = self._game.possible_agents
         obs_size = max(self._game.observation_space(agent).shape[0] for agent in self._agents)
@@ -107,14 +116,28 @@ class MAMuJoCoEnv(MultiAgentEnv):
         self._steps = 0
         self.info = EnvInfo(
             n_agents=len(self._agents),
-            n_actions=n_bins**most_joints,
+            n_actions=int(sizes.max()),
             obs_size=obs_size,
             state_size=self._game.single_agent_env.observation_space.shape[0],
             episode_limit=episode_limit,
             obs_dtype=np.dtype(np.float32),
             state_dtype=np.dtype(np.float32),
             has_winner=False,
+            action_space=space,
         )
+
+    def _torque_space(self, action_space: str, n_bins: int, max_actions: int) -> tuple[ActionSpace, np.ndarray]:
+        """Return the space of actions, and how much of it each agent has (N,)."""
+        joints = np.array([bounds.shape[1] for bounds in self._ranges])
+        if action_space == "continuous":
+            low, high = (np.full((len(joints), joints.max()), missing, dtype=np.float32) for missing in (-1, 1))
+            for agent, bounds in enumerate(self._ranges):
+                low[agent, : joints[agent]], high[agent, : joints[agent]] = bounds
+            self._torques = None
+            return Continuous(low, high), joints
+        _check_actions(n_bins, int(joints.max()), max_actions)
+        self._torques = [torques(*bounds, n_bins) for bounds in self._ranges]
+        return Discrete(), np.array([len(table) for table in self._torques])
 
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
@@ -134,9 +157,14 @@ class MAMuJoCoEnv(MultiAgentEnv):
         self._steps = 0
 
     def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
-        """Take one joint action, (N,) integers: rows of each agent's `torques`."""
-        chosen = zip(self._agents, self._torques, actions, strict=True)
-        seen, rewards, ends, _, infos = self._game.step({agent: table[action] for agent, table, action in chosen})
+        """Take one joint action: rows of each agent's `torques`, integers (N,), or the torques themselves, (N, C)."""
+        if self._torques is None:
+            applied = [
+                np.clip(own[: bounds.shape[1]], *bounds) for own, bounds in zip(actions, self._ranges, strict=True)
+            ]
+        else:
+            applied = [table[action] for table, action in zip(self._torques, actions, strict=True)]
+        seen, rewards, ends, _, infos = self._game.step(dict(zip(self._agents, applied, strict=True)))
         self._see(seen)
         self._steps += 1
         first = self._agents[0]
@@ -158,11 +186,16 @@ class MAMuJoCoEnv(MultiAgentEnv):
         return self._game.state().astype(np.float32)
 
     def get_avail_actions(self) -> np.ndarray:
-        """Return (N, A) bool: all that an agent's joints can do."""
+        """Return (N, W) bool: all that an agent's joints can do."""
         return self._available
 
     def action_names(self) -> Sequence[str]:
-        """Return the torque on each joint, as `+0.4` or `+0.4 -1`; agents with fewer joints use the first parts."""
+        """Return the torque on each joint, as `+0.4` or `+0.4 -1`; agents with fewer joints use the first parts.
+
+        For continuous actions: `joint 0`, `joint 1`, …, counted for each agent.
+        """
+        if self._torques is None:
+            return [f"joint {number}" for number in range(self.info.n_actions)]
         table = max(self._torques, key=len)
         return [" ".join(f"{torque:+.4g}" for torque in row.round(6) + 0.0) for row in table]
 
