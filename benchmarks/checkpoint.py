@@ -55,7 +55,7 @@ def main() -> None:
         for path, n_bytes in files.items():
             parts["replay" if path.startswith("replay") else "checkpoint"] += n_bytes
         print(f"{1e3 * times[number]:6.0f} ms" + "".join(f", {name} {n / 1e3:.0f} kB" for name, n in parts.items()))
-    print(f"median {1e3 * median(times[1:]):.0f} ms; replay in memory {run.buffer.n_bytes / 1e6:.1f} MB")
+    print(f"median {1e3 * median(times[1:]):.0f} ms; replay in memory {run.experience.n_bytes / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def count_operations(alg: str, args: argparse.Namespace) -> float:
     learner = make_learner(alg, shape, "cpu", **args.settings)
     batch = make_batch(shape, args.batch_size)
     with OperationCounter() as counter:
-        learner.take_step(batch)  # `train` would look figures up for the log besides
+        learner.take_update(batch)  # `train` would look figures up for the log besides
     linear.ONE_DNN = fast
     return counter.total
 

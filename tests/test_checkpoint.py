@@ -24,7 +24,7 @@ def tiny_run(alg, env="matrix_game", **settings):
 def learn(run, rounds):
     for _ in range(rounds):
         play_round(run)
-        run.learner.train(run.buffer.sample(run.args.batch_size), run.t_env, run.episode)
+        run.learner.train(run.experience.sample(run.args.batch_size), run.t_env, run.episode)
 
 
 def same(one, other):
@@ -56,7 +56,7 @@ def test_the_next_update_after_loading_is_the_one_that_would_have_come(alg, tmp_
     learn(run, 4)
     again = tiny_run(alg, checkpoint_path=str(save(run, tmp_path)))
     play_round(run)
-    batch = run.buffer.sample(4)
+    batch = run.experience.sample(4)
     for one in (run, again):
         th.manual_seed(0)  # the world model draws
         one.learner.train(batch, run.t_env, run.episode)

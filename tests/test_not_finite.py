@@ -12,7 +12,7 @@ from tiny_runs import TINY, read, settings_of, words
 
 import main
 from envs.matrix_game import MatrixGameEnv
-from learners import base_learner
+from learners import value_learner
 from learners.not_finite import NotFiniteError
 from settings import resolve
 from training.assembly import build
@@ -88,7 +88,7 @@ class RecordedOnTheCPU:
 
 @pytest.mark.parametrize("alg", ["qmix", "mmsa"])
 def test_an_update_that_waits_for_nothing_takes_no_step_either_and_is_named_later(alg, monkeypatch):
-    monkeypatch.setattr(base_learner, "GraphedUpdate", RecordedOnTheCPU)
+    monkeypatch.setattr(value_learner, "GraphedUpdate", RecordedOnTheCPU)
     graph, eager = (make_learner(alg, cuda_graph=recorded, learner_log_interval=100) for recorded in (True, False))
     good, spoilt = make_batch(), make_batch(seed=1)
     in_the_reward(graph, spoilt)
@@ -105,7 +105,7 @@ def test_an_update_that_waits_for_nothing_takes_no_step_either_and_is_named_late
             noticing()
         assert (caught.value.update, caught.value.batch) == (2, spoilt)
         assert caught.value.names[0] == "batch.reward"
-    graph.take_step(good)
+    graph.take_update(good)
     assert graph.not_taken == 5
     assert all(th.equal(tensor, tensors[name]) for name, tensor in graph.state_tensors().items())
 
@@ -174,7 +174,7 @@ def test_the_checks_change_no_figure():
     batch = make_batch()
     for step in range(3):
         learner.train(batch, t_env=step, episode_num=0)
-        losses, _ = other.losses(base_learner.EpisodeRows(batch))
+        losses, _ = other.losses(value_learner.EpisodeRows(batch))
         other.optimiser.zero_grad()
         sum(losses.values()).backward()
         th.nn.utils.clip_grad_norm_(other.parameters, 0.01)

@@ -102,14 +102,14 @@ def test_a_small_replay_that_wraps_round_comes_back_in_its_order(tmp_path):
         learn(run)
         save(run, tmp_path)
     again = go_on(tmp_path, settings)
-    assert again.buffer.inserted == 21 and len(again.buffer.episodes) == 7
-    assert all(th.equal(x, y) for x, y in zip(again.buffer.episodes, run.buffer.episodes, strict=True))
+    assert again.experience.inserted == 21 and len(again.experience.episodes) == 7
+    assert all(th.equal(x, y) for x, y in zip(again.experience.episodes, run.experience.episodes, strict=True))
     for one in (run, again):
         play_round(one)
         learn(one)
     tensors = run.learner.state_tensors()
     assert all(th.equal(value, tensors[name]) for name, value in again.learner.state_tensors().items())
-    assert np.array_equal(run.buffer.sample(4).storage, again.buffer.sample(4).storage)
+    assert np.array_equal(run.experience.sample(4).storage, again.experience.sample(4).storage)
 
 
 def test_a_checkpoint_writes_only_the_episodes_that_came_since_the_last(tmp_path):
@@ -150,11 +150,13 @@ def test_the_states_of_all_generators_come_back(tmp_path):
     play_round(run)
     random.gauss(0, 1), np.random.normal(), th.randn(3)
     save(run, tmp_path)
-    expected = random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand(), th.randn(3), draws(run.buffer)
+    own = random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand()
+    expected = *own, th.randn(3), draws(run.experience)
     random.seed(1), np.random.seed(1), th.manual_seed(1)
     again = go_on(tmp_path, settings)
     restore_random(*again.generators)
-    found = random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand(), th.randn(3), draws(again.buffer)
+    own = random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand()
+    found = *own, th.randn(3), draws(again.experience)
     assert found[:4] == expected[:4] and th.equal(found[4], expected[4]) and found[5] == expected[5]
 
 

@@ -65,9 +65,10 @@ class ReplayBuffer:
     def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
         """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state.
 
-        Raises ValueError for episodes of another task.
+        Raises ValueError for episodes of another task, or too few.
         """
-        assert len(episodes) == min(inserted, self.buffer_size), (len(episodes), inserted)
+        if len(episodes) != min(inserted, self.buffer_size):
+            raise ValueError(f"replay holds {len(episodes)} of {inserted} episodes")
         _, record = lay_out(self.scheme, self.groups)
         for episode in episodes:
             if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.episode_rows import Batch, EpisodeRows
-from learners.base_learner import BaseLearner, Scalars
+from learners.learner import Scalars
 from learners.losses import kl_loss, reconstruction_losses, sale_loss, weighted_sum
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
+from learners.value_learner import ValueLearner
 from modules.world_model import Gaussian, WorldModel
 
 
-class MMSALearner(BaseLearner):
-    """`BaseLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
+class MMSALearner(ValueLearner):
+    """`ValueLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
     Reads from `args` besides: `use_world_model`, `wm_sale`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
     `rollout_sample`, `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`,
@@ -34,8 +35,8 @@ class MMSALearner(BaseLearner):
 
     SUMS_OVER_ROWS = True
     READS_LATER = (
-        *BaseLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input", "sale_fixed",
-        "kl_alpha", "kl_coef", "kl_normal_coef", "rec_coef", "rec_hidden_coef", "rec_target", "sale_coef",
+        *ValueLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input",
+        "sale_fixed", "kl_alpha", "kl_coef", "kl_normal_coef", "rec_coef", "rec_hidden_coef", "rec_target", "sale_coef",
         "rollout_horizon", "rollout_sample", "wm_hidden", "wm_td_grad",
     )  # fmt: skip
 

@@ -10,11 +10,12 @@ from typing import Any
 import torch as th
 
 from components.episode_rows import EpisodeRows
-from learners.base_learner import BaseLearner, Scalars
+from learners.learner import Scalars
+from learners.value_learner import ValueLearner
 
 
-class QLearner(BaseLearner):
-    """See `BaseLearner` for the settings it reads."""
+class QLearner(ValueLearner):
+    """See `ValueLearner` for the settings it reads."""
 
     SUMS_OVER_ROWS = True
 

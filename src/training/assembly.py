@@ -8,8 +8,8 @@ from typing import Any
 import torch as th
 from torch import Tensor
 
+from components import EXPERIENCES
 from components.episode_batch import EpisodeBatch
-from components.replay_buffer import ReplayBuffer
 from controllers import REGISTRY as CONTROLLERS
 from envs import check_keeps_replays, env_path, task_name
 from learners import REGISTRY as LEARNERS
@@ -55,7 +55,7 @@ class Run:
     runner: BaseRunner
     mac: Any
     learner: Any
-    buffer: ReplayBuffer
+    experience: Any
     logger: Logger
     clock: PhaseClock
     due: dict[str, Every]
@@ -106,7 +106,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             if no_room(why) is None:
                 raise
             raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
-        buffer = ReplayBuffer(
+        experience = EXPERIENCES[learner.EXPERIENCE](
             runner.scheme,
             runner.groups,
             args.buffer_size,
@@ -116,7 +116,7 @@ def build(settings: Mapping[str, Any]) -> Run:
         )
         intervals = {"test": args.test_interval, "log": args.log_interval, "save": args.save_model_interval}
         due = {name: Every(interval, last=0) for name, interval in intervals.items()}
-        run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, buffer, logger, clock, due)
+        run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, experience, logger, clock, due)
         run.eval_seed = args.seed
         if can_divide(learner, args.threads):
             learner.backward = run.side_by_side = SideBySide(learner, args.threads)

@@ -44,6 +44,8 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
 def _warn_of_a_late_start(run: Run, console: Console) -> None:
     """Say so when long episodes may fill no batch before the run ends: it would learn nothing, and quietly."""
     args, limit = run.args, run.runner.info.episode_limit
+    if run.learner.EXPERIENCE != "replay":
+        return
     if args.batch_size * limit > args.t_max - run.t_env:
         console.say(
             f"warning: learning starts with {args.batch_size} episodes (batch_size), which may take "
@@ -53,22 +55,17 @@ def _warn_of_a_late_start(run: Run, console: Console) -> None:
 
 
 def learn(run: Run) -> None:
-    """Take the updates of a round, once replay can fill a batch."""
-    args = run.args
-    if not run.buffer.can_sample(args.batch_size):
-        return
-    for _ in range(args.updates_per_run):
-        batch = run.buffer.sample(args.batch_size, run.learner.device, full_length=args.cuda_graph)
-        run.learner.train(batch, run.t_env, run.episode)
+    """Let the learner learn from what has been experienced."""
+    run.learner.learn(run.experience, run.t_env, run.episode)
     run.clock.lap("learn")
 
 
 def play_round(run: Run) -> None:
-    """Play one training episode per environment into the replay buffer."""
+    """Play one training episode per environment into what the learner learns from."""
     numbers = range(run.episode, run.episode + run.args.batch_size_run)
     streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
     batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
-    run.buffer.insert_episode_batch(batch)
+    run.experience.insert_episode_batch(batch)
     run.recent += results
     run.t_env += sum(result.length for result in results)
     run.episode += len(results)

@@ -36,19 +36,19 @@ def save(run: Run, folder: Path) -> Path:
     Raises `NotFiniteError` instead where weights have gone bad.
     """
     run.learner.check_finite()
-    buffer, replay, checkpoints = run.buffer, folder / REPLAY, folder / CHECKPOINTS
+    experience, replay, checkpoints = run.experience, folder / REPLAY, folder / CHECKPOINTS
     numbers = run_numbers(run) | {"resume": _resume_numbers(run, folder)}
     tensors = run.learner.state_tensors() | random_tensors()
     figures = {FIGURES: json.dumps(run.logger.history)}
     with writing(folder):
-        first = max(run.replay_saved, buffer.oldest)
-        add_episodes(replay, first, buffer.since(first))
+        first = max(run.replay_saved, experience.oldest)
+        add_episodes(replay, first, experience.since(first))
         path = save_checkpoint(checkpoints, run.t_env, tensors, numbers, figures)
         if run.args.keep_checkpoints is not None:
             forget_checkpoints(checkpoints, run.args.keep_checkpoints)
         forget_episodes(replay, below=run.replay_needed)
         forget_others(run, folder)
-    run.replay_saved, run.replay_needed = buffer.inserted, buffer.oldest
+    run.replay_saved, run.replay_needed = experience.inserted, experience.oldest
     return path
 
 
@@ -58,7 +58,8 @@ def _resume_numbers(run: Run, folder: Path) -> dict[str, Any]:
         "due": {name: every.last for name, every in run.due.items()},
         "recent": [asdict(result) for result in run.recent],
         "eval_episodes_bytes": episodes.stat().st_size if episodes.exists() else 0,
-        "replay": {"inserted": run.buffer.inserted, "rng": run.buffer.rng_state()},
+        "replay": {name: getattr(run.experience, name) for name in ("oldest", "inserted")}
+        | {"rng": run.experience.rng_state()},
         "random": random_numbers(),
     }
 
@@ -73,9 +74,8 @@ def restore(run: Run, folder: Path, checkpoint: Path) -> int:
     state = numbers.get("resume")
     try:
         figures = json.loads((checkpoint / FIGURES).read_text())
-        inserted, rng = state["replay"]["inserted"], state["replay"]["rng"]
-        episodes = read_episodes(folder / REPLAY, max(0, inserted - run.buffer.buffer_size), inserted)
-        run.buffer.restore(inserted, episodes, rng)
+        oldest, inserted, rng = (state["replay"][name] for name in ("oldest", "inserted", "rng"))
+        run.experience.restore(inserted, read_episodes(folder / REPLAY, oldest, inserted), rng)
         run.recent = [EpisodeResult(**result) for result in state["recent"]]
         for name, every in run.due.items():
             every.last = state["due"][name]
@@ -90,7 +90,7 @@ def restore(run: Run, folder: Path, checkpoint: Path) -> int:
             "weights: with checkpoint_path=..."
         ) from why
     run.logger.history = figures
-    run.replay_saved, run.replay_needed = inserted, run.buffer.oldest
+    run.replay_saved, run.replay_needed = inserted, run.experience.oldest
     return length
 
 
@@ -144,5 +144,5 @@ def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
         os.truncate(folder / EVAL_EPISODES, eval_bytes)
     else:
         (folder / EVAL_EPISODES).unlink(missing_ok=True)  # its header is written with its first row
-    cut_episodes(folder / REPLAY, end=run.buffer.inserted)
+    cut_episodes(folder / REPLAY, end=run.experience.inserted)
     forget_others(run, folder)

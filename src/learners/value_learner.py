@@ -1,0 +1,182 @@
+"""What every value learner does: TD on whole episodes out of replay, through a mixer or without one.
+
+Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A actions.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch as th
+from torch import Tensor, nn
+
+from components.episode_rows import Batch, EpisodeRows
+from learners.cuda_graph import GraphedUpdate
+from learners.learner import Learner, Part, Scalars, frozen_copy
+from learners.losses import td_loss, weighted_sum
+from learners.not_finite import all_finite
+from learners.targets import greedy_actions, pick, td_lambda_targets
+from modules.linear import prefers_few_sizes
+from modules.mixers import REGISTRY as MIXERS
+
+NETWORKS = "networks"  # the one part
+
+
+class ValueLearner(Learner):
+    """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser.
+
+    Reads from `args` besides: `mixer`, `gamma`, `td_lambda`, `double_q`, `lr`, `optim_eps`, `grad_norm_clip`,
+    `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`.
+    """
+
+    EXPERIENCE = "replay"
+    ACTIONS = frozenset({"discrete"})
+    # Whether `losses` add up as its docstring says, so that processes may share a batch. Who overrides `losses` says so
+    # anew.
+    SUMS_OVER_ROWS: ClassVar[bool] = False
+    READS_LATER = ("gamma", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval")
+
+    def __init__(
+        self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
+    ) -> None:
+        self.agent: nn.Module = mac.agent
+        build_mixer = MIXERS[args.mixer]
+        self.mixer: nn.Module | None = None if build_mixer is None else build_mixer(args).to(mac.device)
+        mixers = {} if self.mixer is None else {"mixer": self.mixer}
+        self.target_agent = frozen_copy(self.agent)
+        self.target_mixer = None if self.mixer is None else frozen_copy(self.mixer)
+        targets = {"agent": self.target_agent} | ({} if self.target_mixer is None else {"mixer": self.target_mixer})
+        networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
+        super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
+        # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
+        # update must wait for nothing. After the first nothing changes any more, not even the batch.
+        self.not_taken = th.zeros((), device=self.device)
+        self.update = GraphedUpdate(self.take_update, self.not_taken) if args.cuda_graph else self.take_update
+
+    @property
+    def optimiser(self) -> th.optim.Adam:
+        """The one optimiser."""
+        return self.optimisers[NETWORKS]
+
+    @abstractmethod
+    def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
+        """Return the losses to be added up, and further scalars to be logged, each by the name it is logged under.
+
+        With `SUMS_OVER_ROWS` all are sums over rows with the weights of `rows`, so that those of a batch's parts add up
+        to the batch's.
+        """
+
+    def backward(self, batch: Batch, totals: Sequence[int] | None = None) -> tuple[Scalars, Scalars]:
+        """Add the gradients of a batch's losses, or of its share in a larger batch's with `totals`; return as `losses`.
+
+        A run may put another in this method's place, one that shares the work.
+        """
+        losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes(), totals=totals))
+        sum(losses.values()).backward()
+        return {name: loss.detach() for name, loss in losses.items()}, metrics
+
+    def learn(self, experience: Any, t_env: int, episode_num: int) -> None:
+        """Take `updates_per_run` updates on batches out of replay, once it can fill one."""
+        args = self.args
+        if not experience.can_sample(args.batch_size):
+            return
+        for _ in range(args.updates_per_run):
+            batch = experience.sample(args.batch_size, self.device, full_length=args.cuda_graph)
+            self.train(batch, t_env, episode_num)
+
+    def train(self, batch: Batch, t_env: int, episode_num: int) -> None:
+        """Take one optimiser step on a batch on the learner's device, and move the targets when it is time.
+
+        Raises `NotFiniteError` instead of the step where a loss or the gradient is not finite; with `cuda_graph`
+        later, when it is time to log, or `check_finite` is called.
+        """
+        figures = self.update(batch)
+        self.updates += 1
+        self.move_targets(episode_num, self.args.target_update_interval)
+        if self.log_due(t_env):
+            self._check_taken()
+            looked_up = self.part_grad_norms(NETWORKS, figures["grad_norm"]) | self.diagnose(batch)
+            self.log({**figures, **looked_up}, t_env)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        """Return further figures, each by the name it is logged under, when it is time to log: nothing by default."""
+        return {}
+
+    def take_update(self, batch: Batch) -> dict[str, Tensor]:
+        """Take one optimiser step and return the losses, and what else is logged, as scalars on the device.
+
+        A step from numbers that are not finite is not taken, see `train`.
+        """
+        with self.training_mode():
+            self.optimiser.zero_grad(set_to_none=True)
+            losses, metrics = self.backward(batch)
+            grad_norm = self.take_step(NETWORKS, losses, batch)
+        return {name: value.detach() for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items()}
+
+    def _guard_step(self, part: str, losses: Mapping[str, Tensor], grad_norm: Tensor, batch: Batch) -> None:
+        if not self.args.cuda_graph:
+            super()._guard_step(part, losses, grad_norm, batch)
+            return
+        self.not_taken += ~all_finite(sum(losses.values()), grad_norm) | (self.not_taken > 0)
+        self.optimiser.found_inf = (self.not_taken > 0).float()  # Adam's own way to leave out a step
+
+    def _check_taken(self) -> None:
+        """Raise `NotFiniteError` if a recorded update was not taken; its batch and the networks stand still since."""
+        if not self.args.cuda_graph or self.not_taken == 0:
+            return
+        update, batch = self.updates - int(self.not_taken), self.update.batch
+        self.optimiser.zero_grad(set_to_none=True)
+        losses, _ = self.backward(batch)
+        # Where the update draws, this one may be finite; then the norm of the recorded one is all there is to name.
+        self.raise_not_finite(losses, self.update.figures["grad_norm"], batch, update)
+
+    def check_finite(self) -> None:
+        """Raise `NotFiniteError` if an update was not taken, or a tensor that a checkpoint holds is not finite."""
+        self._check_taken()
+        super().check_finite()
+
+    def td(
+        self, rows: EpisodeRows, q_taken: Tensor, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return ``L_TD`` and what is logged with it.
+
+        Args:
+            rows: the batch.
+            q_taken: (R, N), the online agents' values of the actions taken.
+            q: (R, N, A), their values of all actions; no gradient is asked of them.
+            target_q: (R, N, A), the target agents' values.
+            rollout: (R, J+1, D), imagined latents for the mixers.
+        """
+        batch, weights, states = rows.batch, rows.weights(1), rows["state"]
+        # Mixed at an episode's last row too, where no action was taken: cheaper than picking the others' rollouts out.
+        chosen = rows.now(self._mix(self.mixer, q_taken, states, rollout))
+        with th.no_grad():
+            # With double Q the online agents choose and the target agents score.
+            best = greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
+            next_rollout = None if rollout is None else rows.then(rollout)
+            next_q = rows.then(pick(target_q, best))
+            next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
+            targets = rows.take_pairs(
+                td_lambda_targets(
+                    batch["reward"][:, :-1],
+                    batch["terminated"][:, :-1].float(),
+                    batch["filled"][:, 1:].float(),
+                    rows.spread_pairs(next_values),
+                    self.args.gamma,
+                    self.args.td_lambda,
+                )
+            )
+        metrics = {
+            "q_taken_mean": weighted_sum(chosen.detach().mean(dim=-1), weights),
+            "target_mean": weighted_sum(targets.mean(dim=-1), weights),
+            "td_error_abs": weighted_sum((chosen.detach() - targets).abs().mean(dim=-1), weights),
+        }
+        return td_loss(chosen, targets, weights), metrics
+
+    @staticmethod
+    def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
+        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one."""
+        if mixer is None:
+            return qs
+        return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1)
