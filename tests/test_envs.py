@@ -28,7 +28,7 @@ from utils.errors import UserError
 CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
 SMAX = yaml.safe_load((CONFIGS / "smax.yaml").read_text())["env_args"]
 SC2, SC2V2 = (resolve("qmix", name, {}, CONFIGS.parent)["env_args"] for name in ("sc2", "sc2v2"))
-LBF = {"valid_actions_only": True, "episode_limit": 50}
+LBF = {"valid_actions_only": True, "common_reward": True, "episode_limit": 50}
 MUJOCO = {"action_space": "bins", "n_bins": 5, "max_actions": 2000}
 TORQUES = MUJOCO | {"action_space": "continuous"}
 TEAM = {"common_reward": True, "reward_scalarisation": "sum"}
@@ -37,7 +37,8 @@ UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2"}  # no 
 COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}
 CASES = [
     ("lbf", {"key": "Foraging-2s-8x8-2p-2f-coop-v2", **LBF}),
-    ("lbf", {"key": "Foraging-7x5-3p-3f-v3", "valid_actions_only": False, "episode_limit": 9}),
+    ("lbf", {"key": "Foraging-7x5-3p-3f-v3", **LBF, "valid_actions_only": False, "episode_limit": 9}),
+    ("lbf", {"key": "Foraging-5x5-2p-1f-v3", **LBF, "common_reward": False}),
     ("matrix_game", {"key": "one_step"}),
     ("matrix_game", {"key": "two_step"}),
     ("matrix_game", {"key": "climbing"}),

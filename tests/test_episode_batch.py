@@ -12,7 +12,7 @@ from utils.timing import PhaseClock
 
 N, A = 2, 6
 GROUPS = {"agents": N}
-LBF = {"key": "Foraging-2s-8x8-2p-2f-coop-v2", "valid_actions_only": False, "episode_limit": 50}
+LBF = {"key": "Foraging-2s-8x8-2p-2f-coop-v2", "valid_actions_only": False, "common_reward": True, "episode_limit": 50}
 
 
 def scheme_of(dtype=th.float32, n_actions=A, **more):

@@ -26,7 +26,7 @@ def make(key, time_limit=25, common_reward=True, reward_scalarisation="sum"):
 
 
 def test_foraging_equals_our_own_adapter():
-    env, ours = make(LBF_V3, 50), LBFEnv("Foraging-8x8-2p-3f-v3", valid_actions_only=False, episode_limit=50)
+    env, ours = make(LBF_V3, 50), LBFEnv("Foraging-8x8-2p-3f-v3", False, True, 50)
     assert (env.info.n_agents, env.info.n_actions, env.info.obs_size) == (2, 6, ours.info.obs_size)
     rewarded, ends = 0, set()
     for seed in range(60):

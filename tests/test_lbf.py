@@ -20,8 +20,8 @@ from utils.errors import UserError
 LOAD = Action.LOAD.value
 
 
-def make(key, valid_actions_only=False, episode_limit=50):
-    return LBFEnv(key=key, valid_actions_only=valid_actions_only, episode_limit=episode_limit)
+def make(key, valid_actions_only=False, common_reward=True, episode_limit=50):
+    return LBFEnv(key, valid_actions_only, common_reward, episode_limit)
 
 
 def hungry_actions(rng, env):
@@ -342,3 +342,24 @@ def test_what_an_agent_sees_is_shaded_and_nothing_is_where_all_see_everything():
 
 def test_actions_have_the_librarys_names():
     assert make("Foraging-8x8-2p-2f-v3").action_names() == ["none", "north", "south", "west", "east", "load"]
+
+
+def test_rewards_of_their_own_are_the_librarys():
+    key = "Foraging-6x6-4p-3f-v3"
+    env, team = make(key, common_reward=False), make(key)
+    assert (env.info.n_rewards, team.info.n_rewards) == (4, 1)
+    differ = 0
+    for seed in range(10):
+        rng, library = np.random.default_rng(seed), gymnasium.make(key, disable_env_checker=True)
+        library.reset(seed=seed)
+        env.reset(seed)
+        team.reset(seed)
+        over = False
+        while not over:
+            actions = hungry_actions(rng, env)
+            rewards, *ends, _ = env.step(actions)
+            assert rewards.tolist() == library.step(actions.tolist())[1]
+            assert team.step(actions)[0] == sum(rewards.tolist())
+            differ += len(set(rewards.tolist())) > 1
+            over = any(ends)
+    assert differ > 5

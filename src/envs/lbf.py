@@ -15,15 +15,16 @@ class LBFEnv(MultiAgentEnv):
     """Level-Based Foraging: agents collect food that may need several of them side by side.
 
     An episode terminates when all food is taken and is truncated after `episode_limit` steps. The team reward
-    sums the agents' rewards; all food of an episode together is worth 1. The state is the observations one
+    sums the agents' rewards, which `common_reward=False` leaves apart: a food's worth goes to those that load it, by
+    their levels. All food of an episode together is worth 1. The state is the observations one
     after another. Info: `food_collected`, the share of the food items taken so far. On a crowded grid the
     library may place fewer food than the key says.
     """
 
-    def __init__(self, key: str, valid_actions_only: bool, episode_limit: int) -> None:
+    def __init__(self, key: str, valid_actions_only: bool, common_reward: bool, episode_limit: int) -> None:
         task = parse_key(key)
         self._game = FastForaging(task, episode_limit)
-        self._valid_actions_only = valid_actions_only
+        self._valid_actions_only, self._common_reward = valid_actions_only, common_reward
         self._all_available = np.ones((task.players, len(Action)), dtype=bool)
         obs_size = 3 * (task.foods + task.players)
         self.info = EnvInfo(
@@ -35,6 +36,7 @@ class LBFEnv(MultiAgentEnv):
             obs_dtype=np.dtype(np.int8),
             state_dtype=np.dtype(np.int8),
             has_winner=False,
+            n_rewards=1 if common_reward else task.players,
         )
 
     @classmethod
@@ -51,14 +53,15 @@ class LBFEnv(MultiAgentEnv):
         """Begin a new episode drawn from `seed` alone."""
         self._obs, _ = self._game.reset(seed=int(seed))
 
-    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
+    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
         """Take one joint action, (N,) integers: wait, north, south, west, east, load."""
         # The library reports one `done` for both ends and never truncates.
         self._obs, rewards, done, _, _ = self._game.step(actions.tolist())
         food_left = len(self._game.food_left)
         terminated = not food_left
         collected = 1.0 - food_left / max(self._game.food_placed, 1)
-        return float(sum(rewards)), terminated, done and not terminated, {"food_collected": collected}
+        told = float(sum(rewards)) if self._common_reward else np.array(rewards, dtype=np.float64)
+        return told, terminated, done and not terminated, {"food_collected": collected}
 
     def get_obs(self) -> np.ndarray:
         """Return (N, obs_size) int8; see `FastForaging` for the layout."""

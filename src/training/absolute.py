@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.assembly import Run
 from training.checkpoint import load_checkpoint
-from training.evaluation import BEST, EVAL_HEADER, episode_row, log_results, play_greedy
+from training.evaluation import BEST, episode_list, log_results, play_greedy
 from training.seeding import Stream, episode_streams
 from utils.errors import RunFailedError
 from utils.files import writing
@@ -36,7 +36,7 @@ def evaluate_best(run: Run, folder: Path, console: Console, stop: StopRequest) -
     results = play_greedy(run, streams, stop)
     log_results(run, results, prefix="absolute_")
     with writing(folder / ABSOLUTE_EPISODES):
-        append_rows(folder / ABSOLUTE_EPISODES, EVAL_HEADER, (episode_row(run, t_best, result) for result in results))
+        append_rows(folder / ABSOLUTE_EPISODES, *episode_list(run, t_best, results))
     mean = run.logger.latest["absolute_return_mean"]
     console.say(f"t_env {run.t_env}: absolute return {mean:.3f} over {len(results)} greedy episodes")
 

@@ -92,6 +92,8 @@ def build(settings: Mapping[str, Any]) -> Run:
             args,
             n_agents=info.n_agents,
             n_actions=info.n_actions,
+            action_space=info.action_space,
+            n_rewards=info.n_rewards,
             obs_shape=info.obs_size,
             state_shape=info.state_size,
         )

@@ -1,5 +1,6 @@
 """Greedy evaluation: which episodes are played, what is logged and listed of them, which checkpoint was best."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from utils.stopping import StopRequest
 
 REPLAYS = "replays"
 EVAL_EPISODES = "eval_episodes.csv"
-EVAL_HEADER = ("t_env", "seed", "return", "length", "truncated", "won")
 BEST = "best"  # the folder of the best checkpoint, see absolute.py
 
 
@@ -24,7 +24,7 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
     results = play_greedy(run, evaluation_streams(run, run.args.test_nepisode))
     log_results(run, results, prefix="test_")
     with writing(folder / EVAL_EPISODES):
-        append_rows(folder / EVAL_EPISODES, EVAL_HEADER, (episode_row(run, run.t_env, result) for result in results))
+        append_rows(folder / EVAL_EPISODES, *episode_list(run, run.t_env, results))
     mean = run.logger.latest["test_return_mean"]
     console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} greedy episodes")
     if run.args.save_replay:
@@ -47,20 +47,36 @@ def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> 
     return results
 
 
-def episode_row(run: Run, t_env: int, result: EpisodeResult) -> tuple[Any, ...]:
-    """Return the row of a greedy episode in the archive's lists, in the order of `EVAL_HEADER`."""
-    won = str(int(result.info["battle_won"])) if run.runner.info.has_winner else ""
-    return t_env, result.seed, result.episode_return, result.length, int(result.truncated), won
+def episode_list(run: Run, t_env: int, results: Sequence[EpisodeResult]) -> tuple[list[str], list[list[Any]]]:
+    """Return header and rows of greedy episodes in the archive's lists: `eval_episodes.csv`, `absolute_episodes.csv`.
+
+    Agents with rewards of their own have a column each, `agent_0_return` and so on; `return` is their sum.
+    """
+    info = run.runner.info
+    header = ["t_env", "seed", "return", "length", "truncated", "won"]
+    header += [f"agent_{agent}_return" for agent in range(info.n_rewards) if info.n_rewards > 1]
+    rows = []
+    for result in results:
+        won = str(int(result.info["battle_won"])) if info.has_winner else ""
+        row = [t_env, result.seed, result.episode_return, result.length, int(result.truncated), won]
+        rows.append([*row, *(result.agent_returns or ())])
+    return header, rows
 
 
 def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
-    """Log mean and spread of returns, mean length, and the means of what the environment says of an episode."""
+    """Log mean and spread of returns, mean length, and the means of what the environment says of an episode.
+
+    Where agents have rewards of their own, the mean of each agent's return too: `agent_0_return_mean` and so on.
+    """
     returns = np.array([result.episode_return for result in results])
     figures = {
         "return_mean": returns.mean(),
         "return_std": returns.std(),
         "ep_length_mean": np.mean([result.length for result in results]),
     }
+    if results[0].agent_returns is not None:
+        for agent, mean in enumerate(np.mean([result.agent_returns for result in results], axis=0)):
+            figures[f"agent_{agent}_return_mean"] = mean
     for key in results[0].info:
         figures[f"{key}_mean"] = np.mean([result.info[key] for result in results])
     for key, value in figures.items():

@@ -106,7 +106,11 @@ def _refuse_other_forms(run: Run, folder: Path, figures: Any, eval_bytes: Any) -
         columns = [series[name] for name in ("values", "steps", "timestamps")]
         if len({len(column) for column in columns}) > 1 or not all(type(t) is int for t in columns[1]):
             raise ValueError(f"{FIGURES} holds no figures")
-    numbers = [number for r in run.recent for number in (r.length, r.episode_return, *r.info.values())]
+    numbers = [
+        number
+        for r in run.recent
+        for number in (r.length, r.episode_return, *r.info.values(), *(r.agent_returns or ()))
+    ]
     if not all(isinstance(number, int | float) for number in numbers):
         raise ValueError("recent episodes must hold numbers")
 
