@@ -20,10 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
+from comparison.line_styles import style_of
+from comparison.series import Series, aligned
 from utils.arguments import Parser
 from utils.errors import UserError, nearest
-from utils.line_styles import style_of
-from utils.series import Series, aligned
 
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3

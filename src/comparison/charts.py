@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.line_styles import Style
+from comparison.line_styles import Style
 
 
 @dataclass(frozen=True)

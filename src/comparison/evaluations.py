@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from comparison.archives import ArchivedRun, is_count, moment
+from comparison.series import Series
 from utils.errors import UserError
-from utils.series import Series
 
 AXES = {  # an evaluation's fields that curves are drawn against -> label
     "steps": "environment steps",

@@ -8,12 +8,12 @@ import numpy as np
 from comparison.charts import Chart, Dot, Panel, Stroke
 from comparison.evaluations import AXES, smoothed
 from comparison.intervals import SAYS, STATISTICS, summary
+from comparison.line_styles import Style
 from comparison.pooling import Group, Line
 from comparison.published import published_beside
 from comparison.scores import SCORES, scores
+from comparison.series import aligned
 from utils.errors import UserError
-from utils.line_styles import Style
-from utils.series import aligned
 
 THEIRS = Style("#555555", "-", "D")
 HEADINGS = {"final": "final value", "maximum": "maximum", "absolute": "absolute metric", "area": "mean over training"}

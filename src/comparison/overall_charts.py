@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from comparison.aggregates import RESAMPLES, Aggregates, Curve
 from comparison.charts import Chart, Dot, Panel, Stroke
-from utils.line_styles import Style
+from comparison.line_styles import Style
 
 BOOTSTRAP = f"95% stratified bootstrap intervals, {RESAMPLES:,} resamples of runs within tasks"
 SHARES = (-0.03, 1.03)  # an axis of shares on which marks at its ends are whole

@@ -13,8 +13,8 @@ from typing import Any
 from comparison.archives import ArchivedRun
 from comparison.evaluations import Evaluations, evaluations_of
 from comparison.intervals import STATISTICS
+from comparison.line_styles import Style, style_of
 from utils.errors import UserError
-from utils.line_styles import Style, style_of
 
 NOT_RECORDED = "not recorded"
 METRIC, STATISTIC = "test_return_mean", "mean_interval"  # of archives made before `report_metric`, `report_statistic`
