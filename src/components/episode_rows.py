@@ -125,9 +125,9 @@ class EpisodeRows:
 
 
 def totals_of(batch: Batch) -> list[int]:
-    """Return how many rows of a batch are at least 0, 1 and 2 steps into their episode: what `weights` divide by."""
-    filled = batch["filled"]
-    return [int(filled[:, after:].sum()) for after in range(3)]
+    """Return how many rows of a batch are at least 0, 1, 2, … steps into their episode: what `weights` divide by."""
+    per_step = batch["filled"].flatten(1).sum(dim=0)
+    return [*per_step.flip(0).cumsum(0).flip(0).tolist(), 0, 0]  # none are farther than an episode is long
 
 
 def filled_up(sizes: np.ndarray) -> np.ndarray:

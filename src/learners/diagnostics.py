@@ -10,7 +10,7 @@ import torch as th
 from torch import Tensor
 
 from components.episode_rows import EpisodeRows
-from modules.world_model import WorldModel
+from modules.world_model import Imagined, WorldModel
 
 ACTIVE_VARIANCE = 0.01  # Burda et al., «Importance Weighted Autoencoders» (2016), §5
 
@@ -26,7 +26,7 @@ class Errors(NamedTuple):
     mean: Tensor
 
 
-def open_loop(model: WorldModel, rows: EpisodeRows, s: Tensor, actions: Tensor, horizon: int) -> list[Tensor]:
+def open_loop(model: WorldModel, rows: EpisodeRows, s: Tensor, actions: Tensor, horizon: int) -> list[Imagined]:
     """Imagine from every row under the actions that were really taken.
 
     Args:
@@ -37,13 +37,12 @@ def open_loop(model: WorldModel, rows: EpisodeRows, s: Tensor, actions: Tensor, 
         horizon: how many steps to go, as far as episodes reach.
 
     Returns:
-        For j = 1, 2, …: (R_j, D), what was imagined j steps before for these rows.
+        For j = 1, 2, …: what was imagined j steps before for the rows R_j.
     """
-    imagined = []
+    imagined: list[Imagined] = []
     for j in range(min(horizon, len(rows.sizes) - 1)):
-        s = model.step(rows.now(s, after=j), rows.now(actions, after=j), draw=False)
-        actions = rows.then(actions, after=j)
-        imagined.append(s)
+        imagined.append(model.step(rows.now(s, after=j), rows.now(actions, after=j), draw=False))
+        s, actions = imagined[-1].s, rows.then(actions, after=j)
     return imagined
 
 

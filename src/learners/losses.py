@@ -45,15 +45,15 @@ def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float | None) -> Te
 
 
 def kl_loss(
-    posterior: Gaussian, prior: Gaussian, weights: Tensor, alpha: float | None, normal_coef: float
+    posterior: Gaussian, prior: Gaussian, weights: Tensor, alpha: float | None, normal_coef: float, reduction: str
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` per latent dimension, and its two parts by name in nats.
+    """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4), and its two parts by name in nats.
 
-    κ, `normal_coef`, is 1 in the paper (§4.4). There p has to be near N(0, I) as much as near q, and so foresees next
-    to nothing (docs/world-model.md).
+    κ, `normal_coef`, is 1 in the paper. There p has to be near N(0, I) as much as near q, and so foresees next to
+    nothing (docs/world-model.md).
 
-    Divided by D because the other losses are means too: summed, L_KL would outweigh L_REC by D and the posterior
-    would collapse.
+    `reduction` ``sum`` is the divergence itself; ``mean`` divides it by D, because the other losses are means too:
+    summed, L_KL outweighs L_REC by D and the posterior collapses.
 
     `posterior` and `prior` speak of the same ŝ_{t+1}, (B, T, D); `weights (B, T)` are those of the pairs (t, t+1).
     """
@@ -61,31 +61,27 @@ def kl_loss(
         "kl_prior_normal": weighted_sum(kl_to_standard_normal(prior), weights),
         "kl_posterior_prior": weighted_sum(balanced_kl(posterior, prior, alpha), weights),
     }
-    D = prior.mean.shape[-1]
-    return (normal_coef * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D, parts
+    dimensions = prior.mean.shape[-1] if reduction == "mean" else 1
+    return (normal_coef * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / dimensions, parts
 
 
-def reconstruction_losses(
-    decoded: Embeddings, embeddings: Embeddings, weights: Tensor, h_decoded: Tensor, h: Tensor, h_weights: Tensor
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """``L_REC`` (§4.4) in two: the mean squared errors of VAE-1's outputs, and of VAE-2's h'; and its parts by name.
-
-    The targets stand behind a stop-gradient: what is to be reconstructed must not move to be easier.
+def reconstruction_losses(decoded: Embeddings, embeddings: Embeddings, weights: Tensor) -> dict[str, Tensor]:
+    """Return the terms of ``L_REC`` (§4.4) that are VAE-1's, by name: the mean squared errors of its outputs.
 
     Args:
         decoded: VAE-1's outputs, each (B, T, E_s).
-        embeddings: what they should be.
+        embeddings: what they should be; a caller that wants no gradient through them detaches them.
         weights: (B, T), those of the steps whose embeddings exist.
-        h_decoded: VAE-2's output h' (B, T', N, H).
-        h: hidden states (B, T', N, H).
-        h_weights: (B, T'), those of the steps whose hidden states exist.
     """
-    parts = {
-        f"rec_{name}": squared_error(decoded[name], target.detach(), weights) for name, target in embeddings.items()
-    }
-    embedded = sum(parts.values())
-    parts["rec_h"] = squared_error(h_decoded, h.detach(), h_weights)
-    return embedded, parts["rec_h"], parts
+    return {f"rec_{name}": squared_error(decoded[name], target, weights) for name, target in embeddings.items()}
+
+
+def history_loss(h_decoded: Tensor, h: Tensor, weights: Tensor) -> Tensor:
+    """``MSE(h, h')`` (§4.4, the fourth term of L_REC): VAE-2's h' against the agents' h, each (B, T, N, H).
+
+    The agents' histories are constants here: θ, which L_REC trains, is the model's.
+    """
+    return squared_error(h_decoded, h.detach(), weights)
 
 
 def sale_loss(z_sa: Tensor, z_s_next: Tensor, weights: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Foresight(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A batch through the networks: histories of the online agents and those the model learns from, (R, N, H)."""
+    """A batch through the networks: histories of the online agents and those that rollouts start from, (R, N, H)."""
 
     h: Tensor
     model_h: Tensor
@@ -92,8 +92,9 @@ def embedding_figures(z_name: str, za_name: str, embedded: tuple[Tensor, Tensor]
 def foresee(learner: Any, rows: EpisodeRows, encoded: Encoded, s: Tensor, horizon: int) -> Foresight:
     """Imagine up to `horizon` steps from every row under the actions taken, and compare with what came."""
     model, avail = learner.world_model, rows["avail_actions"]
-    latents = open_loop(model, rows, s, rows["actions"].squeeze(-1), horizon)
-    hiddens = [model.decode_hidden(latent) for latent in latents]
+    imagined = open_loop(model, rows, s, rows["actions"].squeeze(-1), horizon)
+    latents = [state.s for state in imagined]
+    hiddens = [model.decode_hidden(state.told) for state in imagined]
     at_start = kept_from(rows, avail, len(latents))
     return Foresight(
         latent=prediction_errors(rows, latents, s),

@@ -17,27 +17,30 @@ from torch.nn import functional
 
 from components.episode_rows import Batch, EpisodeRows
 from learners.learner import Scalars
-from learners.losses import kl_loss, reconstruction_losses, sale_loss, weighted_sum
+from learners.losses import history_loss, kl_loss, reconstruction_losses, sale_loss, weighted_sum
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
 from learners.value_learner import ValueLearner
-from modules.world_model import Gaussian, WorldModel
+from modules.world_model import Embeddings, Gaussian, WorldModel, joined
 
 
 class MMSALearner(ValueLearner):
     """`ValueLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
-    Reads from `args` besides: `use_world_model`, `wm_sale`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`,
-    `rollout_sample`, `sale_normaliser`, `rollout_mode`, `rollout_horizon` (J), `wm_hidden`, `wm_td_grad`, `rec_target`,
-    `kl_alpha`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `sale_fixed`, and the loss weights `kl_coef`,
-    `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `sale_coef`, `agent_sale_coef`.
+    Reads from `args` besides: `use_world_model`, `wm_sale`, `wm_sale_grad`, `wm_normalise_phi`, `wm_normalise_z_sa`,
+    `wm_per_agent`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`, `sale_normaliser`,
+    `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`, `wm_td_grad`, `rec_target`,
+    `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`, `imagined_history_steps`, `agent_sale_loss`,
+    `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the loss weights `kl_coef`, `kl_normal_coef`,
+    `rec_coef`, `rec_hidden_coef`, `imagined_history_coef`, `sale_coef`, `agent_sale_coef`.
     """
 
     SUMS_OVER_ROWS = True
     READS_LATER = (
-        *ValueLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input",
-        "sale_fixed", "kl_alpha", "kl_coef", "kl_normal_coef", "rec_coef", "rec_hidden_coef", "rec_target", "sale_coef",
-        "rollout_horizon", "rollout_sample", "wm_hidden", "wm_td_grad",
+        *ValueLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input", "phi_input",
+        "sale_fixed", "kl_alpha", "kl_coef", "kl_normal_coef", "kl_reduction", "rec_coef", "rec_hidden_coef",
+        "rec_target", "rec_stop_gradient", "history_target", "imagined_history_coef", "imagined_history_steps",
+        "sale_coef", "rollout_horizon", "rollout_sample", "rollout_hidden", "wm_hidden", "wm_td_grad",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -47,30 +50,15 @@ class MMSALearner(ValueLearner):
             raise ValueError(f"agent_sale_loss and sale_fixed need agent=sale_rnn, not {args.agent}")
         if args.sale_fixed and not args.agent_sale_loss:
             raise ValueError("sale_fixed=True needs agent_sale_loss=True: nothing else would train f and g")
-        self.world_model = (
-            WorldModel(
-                n_agents=args.n_agents,
-                n_actions=args.n_actions,
-                hidden_size=args.rnn_hidden_dim,
-                latent_size=args.latent_dim,
-                embed_size=args.wm_embed_dim,
-                width=args.wm_width,
-                normaliser=args.sale_normaliser,
-                rollout_mode=args.rollout_mode,
-                sale=args.wm_sale,
-                sample=args.wm_sample,
-            )
-            if args.use_world_model
-            else None
-        )
+        self.world_model = build_world_model(args) if args.use_world_model else None
         super().__init__(
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
         )
 
     @property
     def dreamer(self) -> nn.Module:
-        """The copy of the agents whose histories the world model learns from, and who acts in imagination."""
-        return self.target_agent if self.args.wm_hidden == "target" else self.agent
+        """The copy of the agents in whose histories rollouts start, and who acts in imagination."""
+        return self.target_agent if self.args.rollout_hidden == "target" else self.agent
 
     def update_targets(self) -> None:
         """Move the targets, then the fixed encoders: TD7's values read f, g one period old, its targets two."""
@@ -91,11 +79,12 @@ class MMSALearner(ValueLearner):
         metrics: dict[str, Tensor] = {}
         rollout = None
         if self.world_model is not None:
-            follows_target = self.dreamer is self.target_agent
-            s, losses, metrics = self.world_model_losses(rows, target_h if follows_target else h.detach())
-            rollout = self.imagine(  # (R, J+1, D)
-                rows, s, target_q if follows_target else q, draw=self.args.rollout_sample
-            )
+            histories, values = {"target": target_h, "online": h.detach()}, {"target": target_q, "online": q}
+            learnt_from, starts_from = self.args.wm_hidden, self.args.rollout_hidden
+            s, losses, metrics = self.world_model_losses(rows, histories[learnt_from])
+            if starts_from != learnt_from:
+                s = self.start(histories[starts_from])
+            rollout = self.imagine(rows, s, values[starts_from], draw=self.args.rollout_sample)  # (R, J+1, D)
         losses["loss_td"], td_metrics = self.td(rows, q_taken, q, target_q, rollout)
         losses |= self.agent_losses(rows, h, target_h, q)
         return losses, {**metrics, **td_metrics}
@@ -114,38 +103,82 @@ class MMSALearner(ValueLearner):
 
         posterior = model.posterior(h)
         s = model.draw(posterior)
-        s_now = rows.now(s)
         sale = None
         if model.sale is not None:
             z_s = model.sale.f(s.detach())
             z_s_now = rows.now(z_s)
             sale = z_s_now, model.sale.g(z_s_now, actions)
-        embeddings = model.embed(s_now, actions, sale)
+        embeddings = model.embed(rows.now(s), actions, sale)
         prior = model.prior(embeddings)  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
-        kl, kl_parts = kl_loss(ahead, prior, weights, args.kl_alpha, args.kl_normal_coef)
+        kl, kl_parts = kl_loss(ahead, prior, weights, args.kl_alpha, args.kl_normal_coef, args.kl_reduction)
+        rec, rec_parts = self.reconstruction(rows, h, s, embeddings, model.draw(prior))
 
-        decoded = model.decode_embeddings(model.draw(prior))
-        wanted, counted = embeddings, weights
+        losses = {"loss_kl": args.kl_coef * kl, "loss_rec": rec}
+        if sale is not None:
+            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), weights)
+        if args.imagined_history_coef > 0:
+            losses["loss_imagined_history"] = args.imagined_history_coef * self.imagined_history_loss(rows, h, s)
+        return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
+
+    def start(self, h: Tensor) -> Tensor:
+        """Return where rollouts start (R, D) from other histories ``h (R, N, H)`` than those the model learns from."""
+        posterior = self.world_model.posterior(h)
+        return self.world_model.draw(posterior) if self.args.rollout_sample else posterior.mean
+
+    def reconstruction(
+        self, rows: EpisodeRows, h: Tensor, s: Tensor, embeddings: Embeddings, latent: Tensor
+    ) -> tuple[Tensor, Scalars]:
+        """Return L_REC, weighted, and its parts.
+
+        Args:
+            rows: the batch.
+            h: (R, N, H), the histories.
+            s: (R, D), the latents of the posterior.
+            embeddings: what VAE-1 read at every transition, each (K, E_s).
+            latent: (K, D), VAE-1's latents.
+        """
+        model, args = self.world_model, self.args
+        outputs = model.decode_embeddings(latent)
+        decoded, wanted, counted = outputs, embeddings, rows.weights(1)
         if args.rec_target == "next":  # the pair at t+1 needs an action there
             decoded = {name: rows.now(output, after=1) for name, output in decoded.items()}
             wanted = {name: rows.then(embedding, after=1) for name, embedding in embeddings.items()}
             counted = rows.weights(2)
-        rec, rec_h, rec_parts = reconstruction_losses(
-            decoded, wanted, counted, model.decode_hidden(s), h, rows.weights()
-        )
+        if args.rec_stop_gradient:  # what is to be reconstructed must not move to be easier
+            wanted = {name: embedding.detach() for name, embedding in wanted.items()}
+        parts = reconstruction_losses(decoded, wanted, counted)
+        rec = args.rec_coef * sum(parts.values())
 
-        losses = {"loss_kl": args.kl_coef * kl, "loss_rec": args.rec_coef * rec + args.rec_hidden_coef * rec_h}
-        if sale is not None:
-            losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), weights)
-        return s if args.rollout_sample else posterior.mean, losses, {**kl_parts, **rec_parts}
+        if args.history_target == "next":
+            told, real, counted = model.imagined(latent, outputs).told, rows.then(h), rows.weights(1)
+        elif args.history_from == "embeddings":
+            told, real, counted = joined(embeddings), rows.now(h), rows.weights(1)
+        else:
+            told, real, counted = s, h, rows.weights()
+        parts["rec_h"] = history_loss(model.decode_hidden(told), real, counted)
+        return rec + args.rec_hidden_coef * parts["rec_h"], parts
+
+    def imagined_history_loss(self, rows: EpisodeRows, h: Tensor, s: Tensor) -> Tensor:
+        """Return the mean over j = 1 … `imagined_history_steps` of ``MSE(h'_{t+j}, sg h_{t+j})``; not in the paper.
+
+        Histories are imagined from ``s (R, D)`` along the actions taken, against ``h (R, N, H)``. A step that no
+        episode reaches adds nothing.
+        """
+        model, steps, actions = self.world_model, self.args.imagined_history_steps, rows["actions"].squeeze(-1)
+        total = s.new_zeros(())
+        for j in range(min(steps, len(rows.sizes) - 1)):
+            imagined = model.step(rows.now(s, after=j), rows.now(actions, after=j), draw=self.args.wm_sample)
+            s, actions, h = imagined.s, rows.then(actions, after=j), rows.then(h, after=j)
+            total = total + history_loss(model.decode_hidden(imagined.told), h, rows.weights(j + 1))
+        return total / steps
 
     def imagine(self, rows: EpisodeRows, s: Tensor, q: Tensor, draw: bool) -> Tensor:
         """Roll out J steps from all R starting points at once: (R, J+1, D); imagined latents are drawn, or are means.
 
         The agents act greedily in imagination: at the first step in `q (R, N, A)`, the values of the real histories,
-        then in the values of imagined ones; both the target agents' with `wm_hidden=target`. L_TD reaches the model
-        through the rollout with `wm_td_grad`; never f_s and g_s.
+        then in the values of imagined ones; both the target agents' with `rollout_hidden=target`. L_TD reaches the
+        model through the rollout with `wm_td_grad`; never f_s and g_s.
         """
         avail = rows["avail_actions"]
         with th.set_grad_enabled(self.args.wm_td_grad):
@@ -160,7 +193,8 @@ class MMSALearner(ValueLearner):
     def agent_losses(self, rows: EpisodeRows, h: Tensor, target_h: Tensor, q: Tensor) -> dict[str, Tensor]:
         """Return the losses of the agents besides L_TD: their own L(f, g), and imagination's distilled head.
 
-        Both stand on ``sg u``: the history is trained by L_TD alone.
+        Both stand on ``sg u``: the history is trained by L_TD alone. But where Q reads nothing of it (`forgets`) the
+        distilled head does, and then trains it: else nothing would.
         """
         losses = {}
         if self.args.agent_sale_loss:
@@ -170,7 +204,29 @@ class MMSALearner(ValueLearner):
             with th.no_grad():
                 z_o_next = self.agent.sale.f(rows.then(u))
             losses["loss_sale_agent"] = self.args.agent_sale_coef * sale_loss(predicted, z_o_next, rows.weights(1))
-        if self.args.sale_input == "obs":
-            error = functional.mse_loss(self.agent.q_imagined(h.detach()), q, reduction="none")
+        if self.args.agent == "sale_rnn" and self.agent.reads_obs:
+            history = h if self.agent.forgets else h.detach()
+            error = functional.mse_loss(self.agent.q_imagined(history), q, reduction="none")
             losses["loss_distil"] = weighted_sum(rows.now(error.mean(dim=(-2, -1))), rows.weights(1))
         return losses
+
+
+def build_world_model(args: SimpleNamespace) -> WorldModel:
+    """Return a world model as the settings have it."""
+    return WorldModel(
+        n_agents=args.n_agents,
+        n_actions=args.n_actions,
+        hidden_size=args.rnn_hidden_dim,
+        latent_size=args.latent_dim,
+        embed_size=args.wm_embed_dim,
+        width=args.wm_width,
+        normaliser=args.sale_normaliser,
+        rollout_mode=args.rollout_mode,
+        history_from=args.history_from,
+        per_agent=args.wm_per_agent,
+        sale=args.wm_sale,
+        sale_grad=args.wm_sale_grad,
+        normalise_phi=args.wm_normalise_phi,
+        normalise_z_sa=args.wm_normalise_z_sa,
+        sample=args.wm_sample,
+    )

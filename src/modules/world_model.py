@@ -3,8 +3,8 @@
 Built and tested without a learner. It never sees an observation: its data are the agents' hidden states ``h`` and the
 joint actions. Which copy of the agents gives ``h``, and which losses train what, is the learner's affair.
 
-Letters: N agents, A actions, H hidden size, E_s embedding size, D = N·L latent size of the team, J rollout horizon.
-``…`` stands for any leading axes, usually (B, T).
+Letters: N agents, A actions, H hidden size, E_s embedding size, L latent size per agent, D = N·L of the team, J rollout
+horizon, K what VAE-2's decoder reads. ``…`` stands for any leading axes, usually (B, T).
 """
 
 from collections.abc import Callable
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import torch as th
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from modules.activations import Tanh, elu
 from modules.linear import Linear, linear
-from modules.sale import SALE, ActionLinear
+from modules.sale import SALE, ActionLinear, Normaliser
 
 MIN_STD = 0.01  # keeps log-densities and KL terms finite
 
@@ -36,7 +37,19 @@ class Gaussian(NamedTuple):
         return Gaussian(self.mean.detach(), self.std.detach())
 
 
-Embeddings = dict[str, Tensor]  # what VAE-1 reads and reconstructs: z_sa, z_s and phi, or phi alone, each (…, E_s)
+Embeddings = dict[str, Tensor]  # what VAE-1 reads and gives: z_sa, z_s and phi, or phi alone, each (…, E_s)
+
+
+def joined(embeddings: Embeddings) -> Tensor:
+    """Return the embeddings as one vector, in their order: (…, 3 E_s), or (…, E_s) without SALE."""
+    return th.cat(list(embeddings.values()), dim=-1)
+
+
+class Imagined(NamedTuple):
+    """An imagined state: `s`, ``ŝ (…, D)``, and `told (…, K)`, what VAE-2's decoder is told of it."""
+
+    s: Tensor
+    told: Tensor
 
 
 class Perceptron(nn.Module):
@@ -90,9 +103,16 @@ class GaussianEncoder(Perceptron):
 class WorldModel(nn.Module):
     """Posterior VAE (VAE-2), SALE of the latent state, prior VAE (VAE-1), and imagination.
 
-    `rollout_mode` says what an imagined ŝ_{t+1} is: ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded
-    ``z'^s`` (§4.3 literally; needs E_s = D). `sale` says whether VAE-1 reads SALE's embeddings, or ``φ^sa`` alone;
-    `sample` whether `draw` draws or takes means.
+    Each switch is a place where the paper's text leaves a choice, see docs/mmsa.md:
+
+    - `rollout_mode`: an imagined ŝ_{t+1} is ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded ``z'^s``; then
+      E_s is D, whatever `embed_size` says.
+    - `history_from`: VAE-2's decoder reads ``latent``, ŝ, or ``embeddings``, all that VAE-1 gives.
+    - `per_agent`: VAE-2 is each agent's own, with shared weights and L latents, in place of the team's.
+    - `sale`: VAE-1 reads SALE's embeddings, or ``φ^sa`` alone.
+    - `sale_grad`: gradients pass through z^s and z^sa to ŝ, with f_s and g_s held fixed; else they stop there.
+    - `normalise_phi`, `normalise_z_sa`: these embeddings too go through the normaliser, as z^s does.
+    - `sample`: `draw` draws, or takes means.
     """
 
     def __init__(
@@ -106,44 +126,72 @@ class WorldModel(nn.Module):
         width: int,
         normaliser: str,
         rollout_mode: str,
+        history_from: str,
+        per_agent: bool,
         sale: bool,
+        sale_grad: bool,
+        normalise_phi: bool,
+        normalise_z_sa: bool,
         sample: bool,
     ) -> None:
         super().__init__()
-        D = n_agents * latent_size
-        if rollout_mode == "decoded" and embed_size != D:
-            raise ValueError(f"rollout_mode=decoded needs E_s = D, and {embed_size} is not {D}")
+        N, D = n_agents, n_agents * latent_size
+        E = D if rollout_mode == "decoded" else embed_size
         if rollout_mode == "decoded" and not sale:
             raise ValueError("rollout_mode=decoded takes z^s for the next latent, and without SALE there is none")
-        self.n_agents, self.rollout_mode, self.sample = n_agents, rollout_mode, sample
-        self.posterior_encoder = GaussianEncoder(n_agents * hidden_size, width, D)
-        self.posterior_decoder = nn.Sequential(Perceptron(D, width, n_agents * hidden_size), Tanh())
-        self.sale = SALE(D, n_agents, n_actions, embed_size, normaliser) if sale else None
+        self.n_agents, self.rollout_mode, self.history_from = N, rollout_mode, history_from
+        self.per_agent, self.sale_grad, self.sample = per_agent, sale_grad, sample
         self.embedded = ("z_sa", "z_s", "phi") if sale else ("phi",)
-        self.phi = ActionLinear(D, n_agents, n_actions, embed_size)
-        read = len(self.embedded) * embed_size
+        read = len(self.embedded) * E
+        told = read if history_from == "embeddings" else D
+        if per_agent:
+            told = read + N if history_from == "embeddings" else latent_size
+            self.posterior_encoder = GaussianEncoder(hidden_size, width, latent_size)
+            self.posterior_decoder = nn.Sequential(Perceptron(told, width, hidden_size), Tanh())
+        else:
+            self.posterior_encoder = GaussianEncoder(N * hidden_size, width, D)
+            self.posterior_decoder = nn.Sequential(Perceptron(told, width, N * hidden_size), Tanh())
+        self.sale = SALE(D, N, n_actions, E, normaliser) if sale else None
+        self.phi = ActionLinear(D, N, n_actions, E)
+        self.normalise_phi = Normaliser(normaliser if normalise_phi else "none", E)
+        self.normalise_z_sa = Normaliser(normaliser if normalise_z_sa else "none", E)
+        self.layers_in_one = not (sale_grad or normalise_phi or normalise_z_sa)
         self.prior_encoder = GaussianEncoder(read, width, D)
         self.prior_decoder = Perceptron(D, width, read)
 
     def posterior(self, h: Tensor) -> Gaussian:
         """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
-        return self.posterior_encoder(h.flatten(-2))
+        if not self.per_agent:
+            return self.posterior_encoder(h.flatten(-2))
+        mean, std = self.posterior_encoder(h)
+        return Gaussian(mean.flatten(-2), std.flatten(-2))
 
-    def decode_hidden(self, s: Tensor) -> Tensor:
-        """VAE-2's decoder: ``ŝ (…, D) -> h' (…, N, H)``, in (-1, 1) as a GRU's state is."""
-        return self.posterior_decoder(s).unflatten(-1, (self.n_agents, -1))
+    def decode_hidden(self, told: Tensor) -> Tensor:
+        """VAE-2's decoder: `told` (…, K), ŝ or the embeddings, to ``h' (…, N, H)``, in (-1, 1) as a GRU's state is."""
+        if not self.per_agent:
+            return self.posterior_decoder(told).unflatten(-1, (self.n_agents, -1))
+        if self.history_from == "latent":
+            return self.posterior_decoder(told.unflatten(-1, (self.n_agents, -1)))
+        N, leading = self.n_agents, told.shape[:-1]
+        ids = th.eye(N, dtype=told.dtype, device=told.device).expand(*leading, N, N)
+        return self.posterior_decoder(th.cat([told.unsqueeze(-2).expand(*leading, N, -1), ids], dim=-1))
 
     def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None) -> Embeddings:
         """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1, which reads `sale`, ``z^s`` and ``z^sa``, besides.
 
-        These come behind a stop-gradient: only the SALE loss trains f_s and g_s, as in TD7. A model without SALE has
-        None.
+        These come behind a stop-gradient, as in TD7, or with `sale_grad` are worked out anew so that gradients reach ŝ:
+        either way only the SALE loss trains f_s and g_s. A model without SALE has None.
         """
-        phi = self.phi(s, actions)
-        if sale is None:
+        phi = self.normalise_phi(self.phi(s, actions))
+        if self.sale is None:
             return {"phi": phi}
-        z_s, z_sa = sale
-        return {"z_sa": z_sa.detach(), "z_s": z_s.detach(), "phi": phi}
+        z_s, z_sa = self._held_sale(s, actions) if self.sale_grad else (z.detach() for z in sale)
+        return {"z_sa": self.normalise_z_sa(z_sa), "z_s": z_s, "phi": phi}
+
+    def _held_sale(self, s: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``z^s`` and ``z^sa`` of f_s and g_s as they are: gradients pass through them, and do not train them."""
+        held = {name: parameter.detach() for name, parameter in self.sale.named_parameters()}
+        return functional_call(self.sale, held, (s, actions))
 
     def prior(self, embeddings: Embeddings) -> Gaussian:
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
@@ -151,7 +199,7 @@ class WorldModel(nn.Module):
         weight, bias = self.prior_encoder.on_input()
         for_fixed, for_phi = self._by_embedding(weight)
         on_input = linear(phi, for_phi, bias)
-        if fixed:  # a product of their own: no gradient is computed for them
+        if fixed:  # a product of their own: without `sale_grad` no gradient is computed for them
             on_input += linear(th.cat(fixed, dim=-1), for_fixed)
         return self.prior_encoder.distribution(on_input)
 
@@ -160,23 +208,38 @@ class WorldModel(nn.Module):
         phi_size = self.phi.linear.out_features
         return weight[:, :-phi_size], weight[:, -phi_size:]
 
-    def decode_embeddings(self, s_next: Tensor) -> Embeddings:
-        """VAE-1's decoder: ``ŝ_{t+1} (…, D)`` to the embeddings."""
-        parts = self.prior_decoder(s_next).chunk(len(self.embedded), dim=-1)
+    def decode_embeddings(self, latent: Tensor) -> Embeddings:
+        """VAE-1's decoder: its latent (…, D) to the embeddings."""
+        parts = self.prior_decoder(latent).chunk(len(self.embedded), dim=-1)
         return dict(zip(self.embedded, parts, strict=True))
 
     def draw(self, distribution: Gaussian) -> Tensor:
         """Return a latent state of the distribution: a sample, or the mean with `sample=False`."""
         return distribution.sample() if self.sample else distribution.mean
 
-    def step(self, s: Tensor, actions: Tensor, draw: bool) -> Tensor:
-        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N) -> ŝ_{t+1} (…, D)``, drawn or the mean."""
+    def imagined(self, latent: Tensor, outputs: Embeddings | None = None) -> Imagined:
+        """Return the state that a latent of VAE-1 (…, D) stands for; `outputs`, its decoding, where it is there."""
+        if self.rollout_mode == self.history_from == "latent":
+            return Imagined(latent, latent)
+        outputs = self.decode_embeddings(latent) if outputs is None else outputs
+        s = outputs["z_s"] if self.rollout_mode == "decoded" else latent
+        return Imagined(s, joined(outputs) if self.history_from == "embeddings" else s)
+
+    def step(self, s: Tensor, actions: Tensor, draw: bool) -> Imagined:
+        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N)`` to what t+1 will be, with VAE-1's latent drawn or the mean."""
         encoder = self.prior_encoder
-        if draw:
-            s_next = encoder.distribution(self._on_prior_input(s, actions, *encoder.on_input())).sample()
+        if not self.layers_in_one:
+            prior = self.prior(self.embed(s, actions, self._sale_without_gradient(s, actions)))
+            latent = prior.sample() if draw else prior.mean
+        elif draw:
+            latent = encoder.distribution(self._on_prior_input(s, actions, *encoder.on_input())).sample()
         else:
-            s_next = encoder.finish(self._on_prior_input(s, actions, *encoder.on_input(encoder.out_size)))
-        return self.decode_embeddings(s_next)["z_s"] if self.rollout_mode == "decoded" else s_next
+            latent = encoder.finish(self._on_prior_input(s, actions, *encoder.on_input(encoder.out_size)))
+        return self.imagined(latent)
+
+    @th.no_grad()
+    def _sale_without_gradient(self, s: Tensor, actions: Tensor) -> tuple[Tensor, Tensor] | None:
+        return None if self.sale is None or self.sale_grad else self.sale(s, actions)
 
     def _on_prior_input(self, s: Tensor, actions: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Apply the prior's layer `weight (O, X), bias` to the embeddings of ŝ and â, which nobody asks for: (…, O).
@@ -217,6 +280,7 @@ class WorldModel(nn.Module):
         for j in range(horizon):
             if j > 0:
                 with th.no_grad():
-                    actions = policy(self.decode_hidden(latents[-1]))
-            latents.append(self.step(latents[-1], actions, draw))
+                    actions = policy(self.decode_hidden(imagined.told))
+            imagined = self.step(latents[-1], actions, draw)
+            latents.append(imagined.s)
         return th.stack(latents).movedim(0, -2)

@@ -46,22 +46,23 @@ class SALERNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
     Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `n_agents`, `obs_shape`, `sale_embed_dim`,
-    `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `sale_detach` (f and g are not
-    trained through Q), `sale_fixed` (Q reads copies of f and g, see `fix_encoders`), `agent_sale_predictor` and
-    `sale_skip` (Q is a linear layer on h, and SALE adds to it).
+    `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input` (the same for φ),
+    `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see `fix_encoders`),
+    `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
         H, A, E = args.rnn_hidden_dim, args.n_actions, args.sale_embed_dim
-        self.reads_obs = args.sale_input == "obs"
+        self.sale_reads_obs, self.phi_reads_obs = args.sale_input == "obs", args.phi_input == "obs"
+        self.reads_obs = self.sale_reads_obs or self.phi_reads_obs
         self.sale_detach = args.sale_detach
         own = own_parameters(args)
         self.encoder = HistoryEncoder(input_shape, H, own)
-        self.sale = SALE(args.obs_shape if self.reads_obs else H, 1, A, E, args.sale_normaliser, own)
+        self.sale = SALE(args.obs_shape if self.sale_reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None
-        self.phi = ActionLinear(H, 1, A, E, own)
+        self.phi = ActionLinear(args.obs_shape if self.phi_reads_obs else H, 1, A, E, own)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
         self.head = ValueHead(E, own)
         self.skip = Linear(H, A, n_agents=own) if args.sale_skip else None
@@ -94,15 +95,26 @@ class SALERNNAgent(nn.Module):
 
     def sale_input(self, h: Tensor, obs: Tensor | None) -> Tensor:
         """Return ``u (…, X)``, what f and g read: h, or the observation."""
-        if not self.reads_obs:
-            return h
+        return self._observation(obs) if self.sale_reads_obs else h
+
+    def phi_input(self, h: Tensor, obs: Tensor | None) -> Tensor:
+        """Return what φ reads: h, or the observation."""
+        return self._observation(obs) if self.phi_reads_obs else h
+
+    @staticmethod
+    def _observation(obs: Tensor | None) -> Tensor:
         if obs is None:
-            raise ValueError("sale_input=obs: q_from_hidden needs the observation, or use q_imagined")
+            raise ValueError("sale_input=obs, phi_input=obs: q_from_hidden needs the observation, or use q_imagined")
         return obs
 
+    @property
+    def forgets(self) -> bool:
+        """Whether Q reads nothing of the history."""
+        return self.sale_reads_obs and self.phi_reads_obs and self.skip is None
+
     def q_from_hidden(self, h: Tensor, obs: Tensor | None = None) -> Tensor:
-        """Score every action: ``h (…, H) -> Q (…, A)``; `obs (…, O)` is needed with `sale_input=obs` alone."""
-        q = self._q_every(h, self._embed_state(h, obs))
+        """Score every action: ``h (…, H) -> Q (…, A)``; `obs (…, O)` is needed where f, g or φ read it."""
+        q = self._q_every(self.phi_input(h, obs), self._embed_state(h, obs))
         return q if self.skip is None else q + self.skip(h)
 
     def score(self, h: Tensor, actions: Tensor, obs: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -114,24 +126,24 @@ class SALERNNAgent(nn.Module):
         if self.normalise_phi.name == "batch":  # whose statistics are those of all actions' embeddings
             q = self.q_from_hidden(h, obs)
             return q.gather(-1, actions).squeeze(-1), q.detach()
-        z = self._embed_state(h, obs)
-        taken = self._q_given(h, z, actions)
+        z, read = self._embed_state(h, obs), self.phi_input(h, obs)
+        taken = self._q_given(read, z, actions)
         with th.no_grad():
-            q = self._q_every(h, z)
+            q = self._q_every(read, z)
         if self.skip is None:
             return taken, q
         linear_part = self.skip(h)
         return taken + linear_part.gather(-1, actions).squeeze(-1), q + linear_part.detach()
 
-    def _q_given(self, h: Tensor, z: Tensor, actions: Tensor) -> Tensor:
-        """Return what SALE says of given actions, as the paper writes it: ``(…, H), (…, E), (…, 1) -> (…)``."""
+    def _q_given(self, read: Tensor, z: Tensor, actions: Tensor) -> Tensor:
+        """Return what SALE says of given actions, as the paper writes it, from what φ reads, ``z^o (…, E)`` and a."""
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
             z_oa = self.value_sale.g(z, actions)
-        phi = self.normalise_phi(self.phi(h, actions))
+        phi = self.normalise_phi(self.phi(read, actions))
         return self.head.finish(self.head.first(th.cat([z, z_oa, phi], dim=-1)))
 
-    def _q_every(self, h: Tensor, z: Tensor) -> Tensor:
-        """Return what SALE says of every action: ``(…, H), (…, E) -> (…, A)``.
+    def _q_every(self, read: Tensor, z: Tensor) -> Tensor:
+        """Return what SALE says of every action, from what φ reads and ``z^o (…, E)``: (…, A).
 
         What depends on the state is projected once; an action adds a row of a table. Two layers that follow each other
         without a nonlinearity are one product: g's third with the head's part for z^oa, and φ with the head's part
@@ -144,12 +156,12 @@ class SALERNNAgent(nn.Module):
         first = linear(before_third, weight_za @ third_weight)
         of_state = linear(z, weight_z, self.head.first.bias + _times(weight_za, third_bias))
         first += of_state.unsqueeze(self.phi.actions_axis)
-        q = self.head.finish(self._add_phi(first, h, weight_phi))
+        q = self.head.finish(self._add_phi(first, read, weight_phi))
         return q.transpose(-1, -2) if self.phi.actions_axis == -3 else q
 
-    def _add_phi(self, first: Tensor, h: Tensor, weight_phi: Tensor) -> Tensor:
+    def _add_phi(self, first: Tensor, read: Tensor, weight_phi: Tensor) -> Tensor:
         """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
-        state, table = self.phi.x_part(h), self.phi.action_table
+        state, table = self.phi.x_part(read), self.phi.action_table
         actions_axis = self.phi.actions_axis
         phi = state.unsqueeze(actions_axis) + table
         if self.normalise_phi.name != "avgl1":
