@@ -23,7 +23,7 @@ GROUPS = {"agents": N}
 EPISODES = ((6, "terminated"), (4, "truncated"), (1, "terminated"), (6, "truncated"), (2, "truncated"))
 SMALL = {"rnn_hidden_dim": 8, "mixing_embed_dim": 6, "hypernet_embed": 10}
 SMALL_MMSA = SMALL | {"sale_embed_dim": 9, "latent_dim": 2, "wm_embed_dim": 11, "wm_width": 12}
-DECODED = {"rollout_mode": "decoded", "wm_embed_dim": N * SMALL_MMSA["latent_dim"]}
+ONLINE = {"wm_hidden": "online", "rollout_hidden": "online"}
 
 
 def make_args(config="mmsa", small=True, **settings):

@@ -5,6 +5,7 @@ forward view. Every `detach` is an `sg` of docs/mmsa.md, so the gradients are th
 """
 
 from collections import defaultdict
+from copy import deepcopy
 
 import torch as th
 from fixtures_mmsa import slow_lambda_return
@@ -24,10 +25,16 @@ def slow_losses(learner, batch):
             for name, value in episode.terms(t).items():
                 terms[name].append(value)
         if episode.model is not None:
-            terms["rec_h"] += [episode.hidden_error(t) for t in range(length + 1)]
+            terms["rec_h"] += episode.hidden_errors()
+            for name, value in episode.imagined_errors():
+                terms[name].append(value)
     means = {name: th.stack(values).mean() for name, values in terms.items()}
     if "rec_h" in means:
         means["loss_rec"] += learner.args.rec_hidden_coef * means.pop("rec_h")
+    ahead = [means.pop(name) for name in list(means) if name.startswith("history_")]
+    if ahead:
+        mean = sum(ahead) / learner.args.imagined_history_steps
+        means["loss_imagined_history"] = learner.args.imagined_history_coef * mean
     return means
 
 
@@ -45,10 +52,11 @@ class SlowEpisode:
         self.h, self.h_target = (agent.encode(inputs, rows.sizes) for agent in (self.agent, learner.target_agent))
         self.model = getattr(learner, "world_model", None)
         if self.model is not None:
-            online = self.args.wm_hidden == "online"
-            self.model_h = self.h.detach() if online else self.h_target
-            self.dreamer = self.agent if online else learner.target_agent
-            self.s = [self.model.posterior(h).mean for h in self.model_h]
+            histories = {"online": self.h.detach(), "target": self.h_target}
+            self.model_h, self.start_h = histories[self.args.wm_hidden], histories[self.args.rollout_hidden]
+            self.dreamer = self.agent if self.args.rollout_hidden == "online" else learner.target_agent
+            self.s, self.start = ([self.model.posterior(h).mean for h in hs] for hs in (self.model_h, self.start_h))
+            self.held = None if self.model.sale is None else deepcopy(self.model.sale).requires_grad_(False)
         self.next_values = [self.value(t + 1).detach() for t in range(self.length)]
 
     def best(self, q, t):
@@ -57,10 +65,11 @@ class SlowEpisode:
 
     def rollout(self, t):
         """Return ŝ_t … ŝ_{t+J}, each step by step."""
-        latents, q = [self.s[t]], self.dreamer.q_from_hidden(self.model_h[t], self.obs[t])
+        latents, q = [self.start[t]], self.dreamer.q_from_hidden(self.start_h[t], self.obs[t])
         for _ in range(self.args.rollout_horizon):
-            latents.append(self.model.step(latents[-1], self.best(q, t), draw=False))
-            q = self.dreamer.q_imagined(self.model.decode_hidden(latents[-1]))
+            s, h = self.imagined(latents[-1], self.best(q, t))
+            latents.append(s)
+            q = self.dreamer.q_imagined(h)
         return th.stack(latents) if self.args.wm_td_grad else th.stack(latents).detach()
 
     def mixed(self, mixer, qs, t):
@@ -100,23 +109,39 @@ class SlowEpisode:
             z_a, z_next = agent.sale.g(agent.sale.f(u[t]), self.actions[t, :, None]), agent.sale.f(u[t + 1])
             foreseen = agent.predictor(z_a) if args.agent_sale_predictor else z_a
             terms["loss_sale_agent"] = args.agent_sale_coef * mse_loss(foreseen, z_next.detach())
-        if args.sale_input == "obs":
+        if "obs" in (args.sale_input, args.phi_input):
             q = agent.q_from_hidden(self.h[t], self.obs[t])
-            terms["loss_distil"] = mse_loss(agent.imagined_head(self.h[t].detach()), q.detach())
+            memoryless = args.sale_input == args.phi_input and not args.sale_skip
+            h = self.h[t] if memoryless else self.h[t].detach()
+            terms["loss_distil"] = mse_loss(agent.imagined_head(h), q.detach())
         return terms
 
-    def embedded(self, t):
-        """Return z^sa, z^s, φ^sa of row t in one vector; without SALE, φ^sa alone."""
+    def embedded(self, s, actions):
+        """Return z^sa, z^s, φ^sa in one vector; without SALE, φ^sa alone."""
+        phi = self.model.phi(s, actions)
+        if self.args.wm_normalise_phi:
+            phi = phi / phi.abs().mean()
         if not self.args.wm_sale:
-            return self.model.phi(self.s[t], self.actions[t])
-        z_s = self.model.sale.f(self.s[t]).detach()
-        z_sa = self.model.sale.g(z_s, self.actions[t]).detach()
-        return th.cat([z_sa, z_s, self.model.phi(self.s[t], self.actions[t])])
+            return phi
+        read = s if self.args.wm_sale_grad else s.detach()
+        z_s = self.held.f(read)
+        z_sa = self.held.g(z_s, actions)
+        if self.args.wm_normalise_z_sa:
+            z_sa = z_sa / z_sa.abs().mean()
+        return th.cat([z_sa, z_s, phi])
+
+    def imagined(self, s, actions):
+        """Return ŝ and h' of the next row."""
+        latent = self.model.prior_encoder(self.embedded(s, actions)).mean
+        outputs = self.model.prior_decoder(latent)
+        s = outputs.chunk(3)[1] if self.args.rollout_mode == "decoded" else latent
+        return s, self.model.decode_hidden(outputs if self.args.history_from == "embeddings" else s)
 
     def model_terms(self, t):
         """Return what the world model pays for the pair (t, t+1)."""
         args, model = self.args, self.model
-        p, q = model.prior_encoder(self.embedded(t)), model.posterior(self.model_h[t + 1])
+        embedded = self.embedded(self.s[t], self.actions[t])
+        p, q = model.prior_encoder(embedded), model.posterior(self.model_h[t + 1])
         prior, still_prior, posterior, still_posterior = (
             Independent(Normal(*moments), 1) for moments in (p, p.detach(), q, q.detach())
         )
@@ -126,18 +151,35 @@ class SlowEpisode:
             balanced = kl_divergence(Independent(Normal(*q), 1), Independent(Normal(*p), 1))
         else:
             balanced = args.kl_alpha * to_posterior + (1 - args.kl_alpha) * to_prior
-        kl = (args.kl_normal_coef * kl_divergence(prior, normal) + balanced) / p.mean.shape[-1]
+        kl = args.kl_normal_coef * kl_divergence(prior, normal) + balanced
+        if args.kl_reduction == "mean":
+            kl = kl / p.mean.shape[-1]
         terms = {"loss_kl": args.kl_coef * kl}
         if args.wm_sale:
             z_sa = model.sale.g(model.sale.f(self.s[t].detach()), self.actions[t])
             terms["loss_sale"] = args.sale_coef * mse_loss(z_sa, model.sale.f(self.s[t + 1]).detach())
         wanted = t + 1 if args.rec_target == "next" else t
         if wanted < self.length:  # the last row holds no action to embed
-            error = mse_loss(model.prior_decoder(p.mean), self.embedded(wanted).detach())
+            target = self.embedded(self.s[wanted], self.actions[wanted])
+            error = mse_loss(model.prior_decoder(p.mean), target.detach() if args.rec_stop_gradient else target)
             outputs = 3 if args.wm_sale else 1  # all of one size
             terms["loss_rec"] = args.rec_coef * outputs * error
         return terms
 
-    def hidden_error(self, t):
-        """Return the error of reconstructing h at row t."""
-        return mse_loss(self.model.decode_hidden(self.s[t]), self.model_h[t])
+    def hidden_errors(self):
+        """Return the errors of h' in L_REC, of every row or transition that has one."""
+        model, h, steps = self.model, self.model_h, range(self.length)
+        if self.args.history_target == "next":
+            return [mse_loss(self.imagined(self.s[t], self.actions[t])[1], h[t + 1]) for t in steps]
+        if self.args.history_from == "latent":
+            return [mse_loss(model.decode_hidden(s), real) for s, real in zip(self.s, h, strict=True)]
+        return [mse_loss(model.decode_hidden(self.embedded(self.s[t], self.actions[t])), h[t]) for t in steps]
+
+    def imagined_errors(self):
+        """Yield the error of every history imagined j steps ahead, by a name for each j."""
+        if self.args.imagined_history_coef > 0:
+            for start in range(self.length):
+                s = self.s[start]
+                for j in range(1, min(self.args.imagined_history_steps, self.length - start) + 1):
+                    s, h = self.imagined(s, self.actions[start + j - 1])
+                    yield f"history_{j}", mse_loss(h, self.model_h[start + j])

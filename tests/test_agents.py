@@ -27,6 +27,8 @@ KINDS = {
     "sale_rnn, detached": ("mmsa", {"sale_detach": True}),
     "sale_rnn on observations": ("mmsa", {"sale_input": "obs"}),
     "sale_rnn on observations, detached": ("mmsa", {"sale_input": "obs", "sale_detach": True}),
+    "sale_rnn, φ on observations": ("mmsa", {"phi_input": "obs"}),
+    "sale_rnn, all on observations": ("mmsa_paper", {"sale_input": "obs", "phi_input": "obs"}),
     "sale_rnn, fixed": ("mmsa", {"sale_fixed": True}),
     "sale_rnn beside a linear layer": ("mmsa", {"sale_skip": True}),
     "sale_rnn, layer norm": ("mmsa", {"sale_normaliser": "layer"}),
@@ -53,13 +55,13 @@ def plain_q(agent, h, obs, a):
     """Q_i(h, a) by the book: concatenate, embed, concatenate, score."""
     onehot = th.eye(A, dtype=h.dtype)[a].expand(*h.shape[:-1], A)
     sale = agent.fixed_sale or agent.sale
-    z = sale.f(obs if agent.reads_obs else h)
+    z = sale.f(obs if agent.sale_reads_obs else h)
     g = sale.g
     hidden = th.nn.functional.elu(g.first.linear(th.cat([z, onehot], dim=-1)))
     z_a = g.third(th.nn.functional.elu(g.second(hidden)))
     if agent.sale_detach:
         z, z_a = z.detach(), z_a.detach()
-    phi = agent.normalise_phi(agent.phi.linear(th.cat([h, onehot], dim=-1)))
+    phi = agent.normalise_phi(agent.phi.linear(th.cat([obs if agent.phi_reads_obs else h, onehot], dim=-1)))
     q = agent.head.last(agent.head.first(th.cat([z, z_a, phi], dim=-1)).relu())[..., 0]
     return q if agent.skip is None else q + agent.skip(h)[..., a]
 
@@ -183,8 +185,9 @@ def test_acting_and_learning_do_not_disturb_each_other(name):
     assert losses_of(learner, batch) == losses
 
 
-def test_a_head_that_reads_observations_insists_on_them_and_imagines_with_another():
-    agent = make_mac("sale_rnn on observations").agent
+@pytest.mark.parametrize("kind", [kind for kind in SALE_KINDS if "on observations" in kind])
+def test_a_head_that_reads_observations_insists_on_them_and_imagines_with_another(kind):
+    agent = make_mac(kind).agent
     h = th.randn(4, N, agent.encoder.hidden_size)
     with pytest.raises(ValueError, match="sale_input=obs"):
         agent.q_from_hidden(h)

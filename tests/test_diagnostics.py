@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch as th
-from fixtures_mmsa import drifted, make_batch, make_learner, padded, with_garbage
+from fixtures_mmsa import ONLINE, drifted, make_batch, make_learner, padded, with_garbage
 
 from components.episode_rows import EpisodeRows
 from learners.diagnostics import active_units, effective_rank, gaussian_like, moved_share, spread
 from learners.mmsa_diagnostics import encode, foresee
+from modules.world_model import Imagined
 
 AGENTS = {"spread_z_o", "spread_z_oa", "rank_z_o", "rank_z_oa"}
 MODEL = {"spread_z_s", "spread_z_sa", "rank_z_s", "rank_z_sa", "wm_active_units", "greedy_action_match"}
@@ -34,7 +35,7 @@ def figures_of(batch=None, config="mmsa", **settings):
         ("mmsa", {"rollout_horizon": 0}, AGENTS | MODEL | USE),
         ("mmsa", {"agent": "rnn"}, MODEL | USE | by_horizon(3)),
         ("mmsa", {"use_world_model": False}, AGENTS),
-        ("mmsa", {"sale_input": "obs", "wm_hidden": "online"}, AGENTS | MODEL | USE | by_horizon(3)),
+        ("mmsa", {"sale_input": "obs"} | ONLINE, AGENTS | MODEL | USE | by_horizon(3)),
         ("qmix", {}, set()),
     ],
 )
@@ -46,32 +47,33 @@ def test_every_method_logs_what_it_has(config, settings, expected):
 
 def slow_errors(learner, batch, j):
     """Return the mean errors (latent, hidden) of model, keep and mean j steps ahead, and the matching actions."""
-    model, rows, target = learner.world_model, [], learner.target_agent
+    model, rows, actor = learner.world_model, [], learner.dreamer
     for b in range(batch.batch_size):
         length = int(batch["filled"][b].sum()) - 1
         episode = batch[b : b + 1, : length + 1]
         packed = EpisodeRows(episode)
-        h = target.encode(learner.mac.build_inputs(packed), packed.sizes)
+        h = actor.encode(learner.mac.build_inputs(packed), packed.sizes)
         rows.append((h, model.posterior(h).mean, episode["actions"][0, ..., 0], episode["avail_actions"][0]))
     mean_h, mean_s = (th.cat([row[i] for row in rows]).mean(dim=0) for i in (0, 1))
     latent, hidden, matches = [], [], []
     for h, s, actions, avail in rows:
         for t in range(len(h) - j):
-            imagined = s[t]
+            now = s[t]
             for k in range(j):
-                imagined = model.step(imagined, actions[t + k], draw=False)
-            imagined_h = model.decode_hidden(imagined)
-            latent.append([((x - s[t + j]) ** 2).mean() for x in (imagined, s[t], mean_s)])
+                imagined = model.step(now, actions[t + k], draw=False)
+                now = imagined.s
+            imagined_h = model.decode_hidden(imagined.told)
+            latent.append([((x - s[t + j]) ** 2).mean() for x in (now, s[t], mean_s)])
             hidden.append([((x - h[t + j]) ** 2).mean() for x in (imagined_h, h[t], mean_h)])
             if t + j < len(h) - 1:
-                best = target.q_imagined(imagined_h).masked_fill(~avail[t], -1e9).argmax(dim=-1)
+                best = actor.q_imagined(imagined_h).masked_fill(~avail[t], -1e9).argmax(dim=-1)
                 matches += (best == actions[t + j]).tolist()
     return th.tensor(latent).mean(dim=0), th.tensor(hidden).mean(dim=0), np.mean(matches)
 
 
-@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper"])
-def test_errors_against_the_horizon_equal_their_slow_form(config):
-    learner, batch = drifted(make_learner(config)), make_batch()
+@pytest.mark.parametrize(("config", "whose"), [("mmsa", "target"), ("mmsa", "online"), ("mmsa_paper", "online")])
+def test_errors_against_the_horizon_equal_their_slow_form(config, whose):
+    learner, batch = drifted(make_learner(config, rollout_hidden=whose)), make_batch()
     figures = learner.diagnose(batch)
     with th.no_grad():
         for j in (1, 2, 3):
@@ -95,7 +97,7 @@ def test_a_perfect_model_makes_no_error_and_acts_as_the_agent_does(monkeypatch):
             future = s
             for j in range(len(calls)):
                 future = rows.then(future, after=j)
-            return future
+            return Imagined(future, future)
 
         monkeypatch.setattr(learner.world_model, "step", know)
         monkeypatch.setattr(learner.world_model, "decode_hidden", lambda x: x.unflatten(-1, encoded.h.shape[1:]))

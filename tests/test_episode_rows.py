@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
-from fixtures_mmsa import drifted, make_batch, make_learner, padded, with_garbage
+from fixtures_mmsa import ONLINE, drifted, make_batch, make_learner, padded, with_garbage
 
 from components.episode_rows import EpisodeRows, filled_up
 from modules import linear
@@ -22,6 +22,7 @@ def numbered(batch, steps):
     return th.stack(th.meshgrid(th.arange(B), th.arange(steps), indexing="ij"), dim=-1)
 
 
+HISTORIES = {"imagined_history_coef": 1, "imagined_history_steps": 3}
 FORMS = {"packed": (True, False), "filled up": (True, True), "padded": (False, False)}
 
 
@@ -80,7 +81,7 @@ def test_what_is_spread_comes_back(form):
 
 
 @pytest.mark.parametrize("config", ["iql", "qmix", "mmsa", "mmsa_paper"])
-@pytest.mark.parametrize("settings", [{}, {"rec_target": "next"}, {"wm_hidden": "online"}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"rec_target": "next"}, ONLINE, HISTORIES], ids=str)
 def test_padding_that_is_computed_and_padding_that_is_not_give_the_same_losses_and_gradients(config, settings):
     if not config.startswith("mmsa"):
         settings = {}

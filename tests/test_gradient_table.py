@@ -1,13 +1,13 @@
 """Which loss trains which parameters: every cell of the gradient table, for the shipped configs and the switches.
 
 x: every tensor of the group gets a gradient. `.`: no tensor does. `-`: this learner has no such group.
-L_KL reaches φ_s because φ^sa is read by the prior's encoder, as z^s and z^sa are, which stand behind a stop-gradient.
+L_KL reaches φ_s because φ^sa is read by the prior's encoder, as z^s and z^sa are, which train neither f_s nor g_s.
 The targets are thawed for the test, so that their dots speak of the losses and not of frozen parameters.
 """
 
 import pytest
 import torch as th
-from fixtures_mmsa import DECODED, drifted, make_batch, make_learner
+from fixtures_mmsa import ONLINE, drifted, make_batch, make_learner
 
 from components.episode_rows import EpisodeRows
 
@@ -34,6 +34,9 @@ TD_AT_HORIZON_ZERO = """
 TD_THROUGH_DECODER = """
     loss_td   x  x  x  x  x     -          x         x           x     .      .   .   x    x     x       .      .
 """
+TD_THROUGH_DECODER_WITHOUT_SALE = """
+    loss_td   x  .  .  x  x     -          x         x           x     .      .   .   x    x     x       .      .
+"""
 ON_OBSERVATIONS = """
     loss_td   x  x  x  x  x     .          x         x           x     .      .   .   x    x     .       .      .
     loss_kl   .  .  .  .  .     .          .         .           x     .      .   .   x    x     .       .      .
@@ -47,6 +50,22 @@ ON_OBSERVATIONS_PAPER = """
     loss_sale_agent
               .  x  x  .  .     .          .         .           .     .      .   .   .    .     .       .      .
 """
+ALL_ON_OBSERVATIONS = """
+    loss_td   .  x  x  x  x     .          x         x           .     .      .   .   .    .     .       .      .
+    loss_distil
+              x  .  .  .  .     x          .         .           .     .      .   .   .    .     .       .      .
+"""
+TD_OF_THE_LETTER_ON_OBSERVATIONS = """
+    loss_td   x  x  x  x  x     .          x         x           .     .      .   .   .    .     .       .      .
+"""
+HISTORIES = """
+    loss_imagined_history
+              .  .  .  .  .     -          .         .           x     x      .   .   x    x     .       .      .
+"""
+HISTORIES_THROUGH_DECODER = """
+    loss_imagined_history
+              .  .  .  .  .     -          .         .           x     x      .   .   x    x     x       .      .
+"""
 WITHOUT_WORLD_MODEL = """
     loss_td   x  x  x  x  x     -          x         -           -     -      -   -   -    -     -       .      .
 """
@@ -59,11 +78,34 @@ FIXED = {"agent_sale_loss": True, "sale_fixed": True}
 # config, switches, the table in pieces: a later row replaces an earlier one of its name
 CASES = {
     "mmsa": ("mmsa", {}, [MMSA]),
-    "mmsa_paper": ("mmsa_paper", {}, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
+    "mmsa_paper": ("mmsa_paper", {}, [MMSA, TD_WITHOUT_MODEL]),
+    "mmsa_td7": ("mmsa_td7", {}, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
+    "paper, wm_td_grad": ("mmsa_paper", {"wm_td_grad": True}, [MMSA, TD_THROUGH_DECODER]),
+    "paper, with TD7's SALE": (
+        "mmsa_paper",
+        {"wm_td_grad": True, "sale_detach": True, "agent_sale_loss": True},
+        [MMSA, TD_THROUGH_DECODER_WITHOUT_SALE, AGENT_SALE],
+    ),
     "wm_td_grad=false": ("mmsa", {"wm_td_grad": False}, [MMSA, TD_WITHOUT_MODEL]),
+    "online": ("mmsa", ONLINE, [MMSA]),
     "wm_hidden=online": ("mmsa", {"wm_hidden": "online"}, [MMSA]),
-    "rollout_mode=decoded": ("mmsa", DECODED, [MMSA, TD_THROUGH_DECODER]),
+    "rollout_hidden=online": ("mmsa", {"rollout_hidden": "online"}, [MMSA]),
+    "rollout_mode=decoded": ("mmsa", {"rollout_mode": "decoded"}, [MMSA, TD_THROUGH_DECODER]),
     "rec_target=next": ("mmsa", {"rec_target": "next"}, [MMSA]),
+    "history_from=embeddings": ("mmsa", {"history_from": "embeddings"}, [MMSA]),
+    "history_target=next": ("mmsa", {"history_target": "next"}, [MMSA]),
+    "both": ("mmsa", {"history_from": "embeddings", "history_target": "next"}, [MMSA]),
+    "imagined_history_coef": ("mmsa", {"imagined_history_coef": 1}, [MMSA, HISTORIES]),
+    "the same, from embeddings": (
+        "mmsa",
+        {"imagined_history_coef": 1, "imagined_history_steps": 3, "history_from": "embeddings"},
+        [MMSA, HISTORIES_THROUGH_DECODER],
+    ),
+    "wm_sale_grad": ("mmsa", {"wm_sale_grad": True}, [MMSA]),
+    "normalised": ("mmsa", {"wm_normalise_phi": True, "wm_normalise_z_sa": True}, [MMSA]),
+    "rec_stop_gradient=false": ("mmsa", {"rec_stop_gradient": False}, [MMSA]),
+    "wm_per_agent": ("mmsa", {"wm_per_agent": True}, [MMSA]),
+    "kl_reduction=sum": ("mmsa", {"kl_reduction": "sum"}, [MMSA]),
     # with a mean: a GRU that reads one latent alone has no use for its recurrent weights
     "rollout_horizon=0": (
         "mmsa",
@@ -74,8 +116,18 @@ CASES = {
     "agent_sale_loss alone": ("mmsa", {"agent_sale_loss": True}, [MMSA, AGENT_SALE]),
     "sale_detach alone": ("mmsa", {"sale_detach": True}, [MMSA, TD_WITHOUT_SALE]),
     "sale_input=obs": ("mmsa", {"sale_input": "obs"}, [ON_OBSERVATIONS]),
-    "paper, sale_input=obs": (
+    "paper, φ on observations": (
         "mmsa_paper",
+        {"phi_input": "obs"},
+        [ON_OBSERVATIONS, TD_OF_THE_LETTER_ON_OBSERVATIONS],
+    ),
+    "paper, all on observations": (
+        "mmsa_paper",
+        {"sale_input": "obs", "phi_input": "obs"},
+        [ON_OBSERVATIONS, ALL_ON_OBSERVATIONS],
+    ),
+    "td7, sale_input=obs": (
+        "mmsa_td7",
         {"sale_input": "obs"},
         [ON_OBSERVATIONS, ON_OBSERVATIONS_PAPER],
     ),
@@ -85,14 +137,10 @@ CASES = {
         [MMSA, AGENT_SALE],
     ),
     "sale_fixed": ("mmsa", FIXED, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
-    "paper, wm_hidden=online": (
-        "mmsa_paper",
-        {"wm_hidden": "online"},
-        [MMSA, TD_WITHOUT_SALE, AGENT_SALE],
-    ),
+    "td7, online": ("mmsa_td7", ONLINE, [MMSA, TD_WITHOUT_SALE, AGENT_SALE]),
     "use_world_model=false": ("mmsa", {"use_world_model": False}, [WITHOUT_WORLD_MODEL]),
-    "paper, use_world_model=false": (
-        "mmsa_paper",
+    "td7, use_world_model=false": (
+        "mmsa_td7",
         {"use_world_model": False},
         [WITHOUT_WORLD_MODEL_PAPER],
     ),
@@ -160,7 +208,7 @@ def test_each_loss_trains_what_it_should_and_nothing_else(case):
     assert found == read_table(pieces)
 
 
-@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
+@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "mmsa_td7", "qmix"])
 def test_the_groups_of_the_table_are_all_the_parameters_there_are(config):
     learner = make_learner(config)
     ours = {id(p) for module in learner.trained.values() for p in module.parameters()}

@@ -21,7 +21,7 @@ import plot
 import world_model_report.files
 import world_model_report.report
 from inspect_world_model import FILES
-from modules.world_model import Gaussian
+from modules.world_model import Gaussian, Imagined
 from training.reopen import ONE_HERE, reopen
 from training.seeding import Stream, episode_streams
 from world_model_report.bands import mean_band, ratio_band
@@ -188,7 +188,7 @@ def perfect(monkeypatch):
         future = h.flatten(1)
         for j in range(len(calls)):
             future = rows.then(future, after=j)
-        return future
+        return Imagined(future, future)
 
     monkeypatch.setattr(learner.world_model, "posterior", lambda x: Gaussian(x.flatten(1), x.flatten(1)))
     monkeypatch.setattr(learner.world_model, "step", know)
@@ -233,7 +233,7 @@ def test_the_model_is_shown_the_paths_and_actions_of_the_episode_asked_for():
             now, steps = s[start], []
             with th.no_grad():
                 for j in range(min(3, length - start)):
-                    now = learner.world_model.step(now, actions[start + j], draw=False)
+                    now = learner.world_model.step(now, actions[start + j], draw=False).s
                     steps.append(now.numpy())
             path = imagined_path(look, episode, look.foresight.latents, start)
             np.testing.assert_allclose(path, steps, rtol=1e-3, atol=1e-5)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch as th
-from fixtures_mmsa import DECODED, drifted, losses_of, make_batch, make_learner, padded, with_garbage
+from fixtures_mmsa import ONLINE, drifted, losses_of, make_batch, make_learner, padded, with_garbage
 from torch.distributions import Independent, Normal, kl_divergence
 
 from learners import losses
@@ -81,7 +81,8 @@ def test_without_balancing_both_sides_get_all_of_the_gradient():
 
 def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
     q, p, weights = gaussian(B, T, D), gaussian(B, T, D), half_weights()
-    loss, parts = losses.kl_loss(q, p, weights, alpha=0.3, normal_coef=0.5)
+    loss, parts = losses.kl_loss(q, p, weights, alpha=0.3, normal_coef=0.5, reduction="mean")
+    th.testing.assert_close(losses.kl_loss(q, p, weights, 0.3, 0.5, "sum")[0], D * loss)
     th.testing.assert_close(parts["kl_prior_normal"], slow_mean(losses.kl_to_standard_normal(p), weights))
     th.testing.assert_close(parts["kl_posterior_prior"], slow_mean(losses.gaussian_kl(q, p), weights))
     th.testing.assert_close(loss, (0.5 * parts["kl_prior_normal"] + parts["kl_posterior_prior"]) / D)
@@ -90,22 +91,19 @@ def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
     th.testing.assert_close(shared, 0.3 * plain)
 
 
-def test_reconstruction_losses_are_squared_errors_whose_targets_stand_still():
+def test_reconstruction_losses_are_squared_errors_and_histories_stand_still():
     names = ("z_sa", "z_s", "phi")
     decoded, wanted = (
         dict(zip(names, th.randn(3, B, T, 7).requires_grad_().unbind(), strict=True)) for _ in range(2)
     )
     h_decoded, h = th.randn(2, B, T, 3, 8).requires_grad_().unbind()
-    weights, h_weights = half_weights(), half_weights().roll(1, 1)
-    embedded, hidden, parts = losses.reconstruction_losses(decoded, wanted, weights, h_decoded, h, h_weights)
+    weights = half_weights()
+    parts = losses.reconstruction_losses(decoded, wanted, weights)
+    assert list(parts) == ["rec_z_sa", "rec_z_s", "rec_phi"]
     for name in names:
-        expected = losses.squared_error(decoded[name], wanted[name], weights)
-        th.testing.assert_close(parts[f"rec_{name}"], expected)
-    th.testing.assert_close(parts["rec_h"], losses.squared_error(h_decoded, h, h_weights))
-    assert len(parts) == 4
-    th.testing.assert_close(embedded, sum(parts[f"rec_{name}"] for name in names))
-    assert th.equal(hidden, parts["rec_h"])
-    assert_only_the_first_is_trained(embedded, [*decoded.values()], [*wanted.values()])
+        th.testing.assert_close(parts[f"rec_{name}"], losses.squared_error(decoded[name], wanted[name], weights))
+    hidden = losses.history_loss(h_decoded, h, weights)
+    th.testing.assert_close(hidden, losses.squared_error(h_decoded, h, weights))
     assert_only_the_first_is_trained(hidden, [h_decoded], [h])
 
 
@@ -131,10 +129,12 @@ LEARNERS = {
     "iql, the target's own choice": ("iql", {"double_q": False}),
     "mmsa": ("mmsa", {}),
     "mmsa_paper": ("mmsa_paper", {}),
-    "predicting": ("mmsa_paper", {"rec_target": "next"}),
-    "reading observations": ("mmsa_paper", {"sale_input": "obs"}),
-    "decoded": ("mmsa", DECODED),
-    "online": ("mmsa", {"wm_hidden": "online"}),
+    "mmsa_td7": ("mmsa_td7", {}),
+    "predicting": ("mmsa", {"rec_target": "next"}),
+    "reading observations": ("mmsa_td7", {"sale_input": "obs"}),
+    "all on observations": ("mmsa_paper", {"sale_input": "obs", "phi_input": "obs"}),
+    "online": ("mmsa", ONLINE),
+    "imagined histories": ("mmsa", {"imagined_history_coef": 1, "imagined_history_steps": 3}),
     "no world model": ("mmsa_paper", {"use_world_model": False}),
 }
 CHANGES = {

@@ -23,7 +23,7 @@ from training.assembly import build
 from training.checkpoint import find_checkpoint, load_checkpoint
 from utils.commit import commit_of
 
-ALGORITHMS = ["mmsa", "mmsa_paper", "qmix", "vdn", "iql"]
+ALGORITHMS = ["mmsa", "mmsa_paper", "mmsa_td7", "qmix", "vdn", "iql"]
 TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "episodes_lost", "steps_per_second"}
 TESTING = {"test_return_mean", "test_return_std", "test_ep_length_mean"}
 LEARNING = {"loss_td", "grad_norm", "q_taken_mean", "target_mean"}
@@ -71,7 +71,7 @@ def test_a_run_leaves_its_archive_and_learns(alg, env, capsys):
     figures = read(folder, "metrics.json")
     expected = TRAINING | TESTING | LEARNING | (MMSA if "mmsa" in alg else set())
     assert expected <= figures.keys()
-    assert ("loss_sale_agent" in figures) == (alg == "mmsa_paper")
+    assert ("loss_sale_agent" in figures) == (alg == "mmsa_td7")
     expected = [max(0.05, 1 - 0.95 * t / 150) for t in figures["epsilon"]["steps"]]
     assert figures["epsilon"]["values"] == pytest.approx(expected)
     assert all(math.isfinite(value) for figure in figures.values() for value in figure["values"])

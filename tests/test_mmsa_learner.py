@@ -6,7 +6,7 @@ import pytest
 import torch as th
 from fixtures_mmsa import (
     CONFIG_DIR,
-    DECODED,
+    ONLINE,
     drifted,
     losses_of,
     make_batch,
@@ -20,6 +20,7 @@ from settings import declared_settings
 MEANS = {"wm_sample": False, "rollout_sample": False}
 WEIGHTS = {"kl_coef": 0.5, "kl_normal_coef": 0.3, "rec_coef": 2, "rec_hidden_coef": 5, "sale_coef": 3}
 WEIGHTS |= {"agent_sale_coef": 0.7}
+HISTORIES = {"imagined_history_coef": 3, "imagined_history_steps": 3}
 ABLATIONS = ("mmsa_no_wm", "mmsa_no_sale", "mmsa_no_klb", "mmsa_no_gs")
 KINDS = {
     "iql": ("iql", {}),
@@ -28,16 +29,38 @@ KINDS = {
     "qmix, the target's own choice": ("qmix", {"double_q": False}),
     "mmsa": ("mmsa", MEANS),
     "mmsa_paper": ("mmsa_paper", MEANS),
-    "weighted": ("mmsa_paper", MEANS | WEIGHTS),
+    "mmsa_td7": ("mmsa_td7", MEANS),
+    "weighted": ("mmsa_td7", MEANS | WEIGHTS),
+    "weighted, the letter": ("mmsa_paper", MEANS | WEIGHTS),
     "horizon 0": ("mmsa", MEANS | {"rollout_horizon": 0}),
-    "online": ("mmsa", MEANS | {"wm_hidden": "online"}),
+    "online": ("mmsa", MEANS | ONLINE),
+    "learns from the target's, starts from the online ones": ("mmsa", MEANS | {"rollout_hidden": "online"}),
+    "learns from the online ones, starts from the target's": ("mmsa", MEANS | {"wm_hidden": "online"}),
     "rollout detached": ("mmsa", MEANS | {"wm_td_grad": False}),
     "predicting": ("mmsa", MEANS | {"rec_target": "next"} | WEIGHTS),
-    "decoded": ("mmsa", MEANS | DECODED),
-    "on observations": ("mmsa_paper", MEANS | {"sale_input": "obs"}),
-    "SALE on the target's histories": ("mmsa_paper", MEANS | {"agent_sale_hidden": "target"}),
-    "SALE through a predictor, fixed": ("mmsa_paper", MEANS | {"agent_sale_predictor": True, "sale_fixed": True}),
-    "SALE beside a linear layer": ("mmsa", MEANS | {"sale_skip": True}),
+    "decoded": ("mmsa", MEANS | {"rollout_mode": "decoded"}),
+    "decoded, predicting": ("mmsa", MEANS | {"rollout_mode": "decoded", "rec_target": "next"}),
+    "histories from embeddings": ("mmsa", MEANS | {"history_from": "embeddings"}),
+    "histories of the next row": ("mmsa", MEANS | {"history_target": "next"}),
+    "those of decoded latents": ("mmsa", MEANS | {"history_target": "next", "rollout_mode": "decoded"}),
+    "both": ("mmsa", MEANS | {"history_from": "embeddings", "history_target": "next"}),
+    "gradients through SALE": ("mmsa", MEANS | {"wm_sale_grad": True}),
+    "normalised": ("mmsa", MEANS | {"wm_normalise_phi": True, "wm_normalise_z_sa": True}),
+    "targets that move": ("mmsa", MEANS | {"rec_stop_gradient": False}),
+    "L_KL summed": ("mmsa", MEANS | {"kl_reduction": "sum"}),
+    "VAE-2 per agent": ("mmsa", MEANS | {"wm_per_agent": True}),
+    "per agent, from embeddings": ("mmsa", MEANS | {"wm_per_agent": True, "history_from": "embeddings"}),
+    "imagined histories": ("mmsa", MEANS | HISTORIES),
+    "imagined histories, the letter": ("mmsa_paper", MEANS | HISTORIES),
+    "TD into the model, the letter": ("mmsa_paper", MEANS | {"wm_td_grad": True}),
+    "no SALE, histories from φ": ("mmsa_no_sale", MEANS | {"history_from": "embeddings", "history_target": "next"}),
+    "on observations": ("mmsa_td7", MEANS | {"sale_input": "obs"}),
+    "φ on observations": ("mmsa_paper", MEANS | {"phi_input": "obs"}),
+    "all on observations": ("mmsa_paper", MEANS | {"sale_input": "obs", "phi_input": "obs"}),
+    "QMIX's agents, the letter": ("mmsa_paper", MEANS | {"agent": "rnn"}),
+    "SALE on the target's histories": ("mmsa_td7", MEANS | {"agent_sale_hidden": "target"}),
+    "SALE through a predictor, fixed": ("mmsa_td7", MEANS | {"agent_sale_predictor": True, "sale_fixed": True}),
+    "SALE beside a linear layer": ("mmsa_paper", MEANS | {"sale_skip": True}),
     **{name: (name, {} if name == "mmsa_no_wm" else MEANS) for name in ABLATIONS},
     "no world model": ("mmsa_paper", {"use_world_model": False}),
 }
@@ -83,15 +106,15 @@ def test_without_world_model_it_is_qmix_with_a_sale_agent(horizon):
     assert same(snapshot(mmsa.targets), snapshot(qmix.targets))
 
 
-@pytest.mark.parametrize("wm_hidden", ["target", "online"])
-def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_point(wm_hidden, monkeypatch):
-    learner, batch = drifted(make_learner("mmsa", wm_hidden=wm_hidden)), make_batch()
+@pytest.mark.parametrize("whose", ["target", "online"])
+def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_point(whose, monkeypatch):
+    learner, batch = drifted(make_learner("mmsa", rollout_hidden=whose)), make_batch()
     model, taken = learner.world_model, []
     step = model.step
     monkeypatch.setattr(model, "step", lambda s, actions, draw: taken.append(actions) or step(s, actions, draw))
     rows = EpisodeRows(batch)
     inputs, avail = learner.mac.build_inputs(rows), rows["avail_actions"]
-    actor = learner.target_agent if wm_hidden == "target" else learner.agent
+    actor = learner.target_agent if whose == "target" else learner.agent
     h = actor.encode(inputs, rows.sizes)
     learner.losses(rows)
     assert len(taken) == learner.args.rollout_horizon == 3
@@ -101,7 +124,7 @@ def test_in_imagination_agents_choose_the_best_action_available_at_the_starting_
     assert th.equal(taken[0], first)
 
 
-@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper"])
+@pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "mmsa_td7"])
 def test_training_moves_every_parameter_and_logs_finite_figures(config):
     learner = make_learner(config)
     before = snapshot(learner.trained)
@@ -118,7 +141,7 @@ def test_training_moves_every_parameter_and_logs_finite_figures(config):
     common = {"loss_td", "grad_norm", "q_taken_mean", "target_mean", "td_error_abs"}
     model = {"loss_kl", "loss_rec", "loss_sale", "kl_prior_normal", "kl_posterior_prior"}
     parts = {"rec_z_sa", "rec_z_s", "rec_phi", "rec_h"}
-    own = {"loss_sale_agent"} if config == "mmsa_paper" else set()
+    own = {"loss_sale_agent"} if config == "mmsa_td7" else set()
     looked_up = learner.diagnose(make_batch()).keys()
     norms = {name for name in figures if name.startswith("grad_norm_")}
     assert figures.keys() == common | model | parts | own | looked_up | norms
@@ -174,7 +197,7 @@ def test_targets_are_copied_every_interval_and_only_then(config):
 
 
 def test_values_read_encoders_one_period_old_and_target_values_those_before():
-    learner = make_learner("mmsa_paper", sale_fixed=True, target_update_interval=10)
+    learner = make_learner("mmsa_td7", sale_fixed=True, target_update_interval=10)
     agent, target = learner.agent, learner.target_agent
     first = snapshot({"sale": agent.sale})
     for episode in (1, 2, 10):  # the last one moves them
@@ -234,7 +257,7 @@ def switches():
 @pytest.mark.parametrize("length", [1, 6])
 @pytest.mark.parametrize(("key", "value"), switches())
 def test_every_switch_trains_on_episodes_of_any_length(key, value, length):
-    needs = {"rollout_mode": DECODED, "sale_fixed": {"agent_sale_loss": True}}
+    needs = {"sale_fixed": {"agent_sale_loss": True}}
     learner = make_learner("mmsa", **(needs.get(key, {}) | {key: value}))
     batch = make_batch([(length, "terminated"), (1, "truncated")])
     for step in range(2):
@@ -246,3 +269,8 @@ def test_every_switch_trains_on_episodes_of_any_length(key, value, length):
 def test_the_switches_are_all_there():
     assert len(switches()) >= 25
     assert {"sale_input", "rollout_mode", "rollout_agg", "rec_target", "wm_hidden"} <= {k for k, _ in switches()}
+
+
+def test_imagined_histories_are_a_loss_of_their_own_that_nobody_asks_for_unless_told():
+    without, asked = (losses_of(make_learner("mmsa", imagined_history_coef=coef), make_batch()) for coef in (0, 1))
+    assert without.items() < asked.items() and asked.keys() - without.keys() == {"loss_imagined_history"}

@@ -16,6 +16,8 @@ VARIANTS = (
     {"sale_input": "obs", "agent_sale_loss": True},
     {"obs_last_action": False, "double_q": False, "td_lambda": 0.0},
     {"obs_agent_id": False, "use_world_model": False, "mixer": "qmix"},
+    {"rollout_mode": "decoded", "history_from": "embeddings", "history_target": "next", "wm_sale_grad": True},
+    {"imagined_history_coef": 1.0, "imagined_history_steps": 2, "rollout_hidden": "online", "wm_per_agent": True},
 )
 MISTAKES = {"sale_rnn": {"agent": "rnn"}, "use_per=False": {"use_per": True}, "mixer=rollout_qmix": {"mixer": "vdn"}}
 

@@ -25,7 +25,8 @@ LEARNERS = {
     "qmix": ("qmix", {}),
     "mmsa": ("mmsa", MEANS),
     "mmsa_paper": ("mmsa_paper", MEANS),
-    "predicting": ("mmsa_paper", MEANS | {"rec_target": "next"}),
+    "predicting": ("mmsa", MEANS | {"rec_target": "next"}),
+    "imagined histories": ("mmsa", MEANS | {"imagined_history_coef": 1, "imagined_history_steps": 10}),
     "the agents' SALE loss, on observations": ("mmsa", MEANS | {"sale_input": "obs", "agent_sale_loss": True}),
     "no world model": ("mmsa", {"use_world_model": False}),
 }

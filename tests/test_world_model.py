@@ -1,5 +1,7 @@
 """The world model (MMSA §4.3) without a learner: distributions, embeddings, imagination against a slow loop."""
 
+from copy import deepcopy
+
 import pytest
 import torch as th
 from fixtures_mmsa import onehots
@@ -14,7 +16,9 @@ D = N * L
 
 def build(embed_size=11, **settings):
     th.manual_seed(0)
-    given = {"rollout_mode": "latent", "sale": True, "sample": False, "normaliser": "avgl1"} | settings
+    given = {"rollout_mode": "latent", "sale": True, "sample": False, "normaliser": "avgl1"}
+    given |= {"history_from": "latent", "per_agent": False, "sale_grad": False}
+    given |= {"normalise_phi": False, "normalise_z_sa": False} | settings
     return WorldModel(n_agents=N, n_actions=A, hidden_size=H, latent_size=L, embed_size=embed_size, width=12, **given)
 
 
@@ -99,13 +103,48 @@ def test_drawing_takes_the_mean_or_a_sample_that_passes_gradients_on():
     th.testing.assert_close(3.0 + 0.5 * to_std, drawn)
 
 
-@pytest.mark.parametrize(
-    ("mode", "embed_size", "sale"),
-    [("latent", 11, True), ("latent", D, True), ("decoded", D, True), ("latent", 11, False)],
-)
+IMAGINATIONS = {
+    "latent": {},
+    "latent of the embeddings' size": {"embed_size": D},
+    "decoded": {"rollout_mode": "decoded"},
+    "without SALE": {"sale": False},
+    "histories from embeddings": {"history_from": "embeddings"},
+    "histories from φ": {"history_from": "embeddings", "sale": False},
+    "gradients through SALE": {"sale_grad": True},
+    "normalised": {"normalise_phi": True, "normalise_z_sa": True},
+    "per agent": {"per_agent": True},
+    "per agent, from embeddings": {"per_agent": True, "history_from": "embeddings"},
+    "the letter": {
+        "rollout_mode": "decoded", "history_from": "embeddings", "sale_grad": True, "normalise_phi": True,
+        "normalise_z_sa": True,
+    },
+}  # fmt: skip
+
+
+def slow_embeddings(model, s, actions, settings):
+    """Return z^sa, z^s, φ^sa of one latent and one joint action; f and g are constants."""
+    phi = model.phi.linear(th.cat([s, th.eye(A)[actions].flatten()]))
+    held = model.sale and deepcopy(model.sale).requires_grad_(False)
+    z_s = held and held.f(s if settings.get("sale_grad") else s.detach())
+    z_sa = held and held.g(z_s, actions)
+    if settings.get("normalise_phi"):
+        phi, z_sa = phi / phi.abs().mean(), z_sa / z_sa.abs().mean()
+    return th.cat([z_sa, z_s, phi] if held else [phi])
+
+
+def slow_hidden(model, told, settings):
+    """Return h' (N, H) by VAE-2's decoder, agent by agent where it is each agent's own."""
+    if not settings.get("per_agent"):
+        return both_paths(model.posterior_decoder[0], told).tanh().reshape(N, H)
+    reads = told.split(L) if model.history_from == "latent" else [th.cat([told, one]) for one in th.eye(N)]
+    return th.stack([both_paths(model.posterior_decoder[0], read).tanh() for read in reads])
+
+
+@pytest.mark.parametrize("case", IMAGINATIONS)
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_size, sale, horizon):
-    model, h = build(embed_size, rollout_mode=mode, sale=sale), some_hidden()
+def test_imagination_is_a_slow_loop_over_starting_points_and_steps(case, horizon):
+    settings = IMAGINATIONS[case]
+    model, h = build(**settings), some_hidden()
     s = model.posterior(h).mean.detach().requires_grad_()
     fast = model.imagine(s, policy(h), policy, horizon, draw=False)
     slow = th.empty_like(fast)
@@ -113,21 +152,42 @@ def test_imagination_is_a_slow_loop_over_starting_points_and_steps(mode, embed_s
         for t in range(T):
             latents, hidden = [s[b, t]], h[b, t]
             for _ in range(horizon):
-                onehot = th.eye(A)[policy(hidden)].flatten()
-                reads = [model.phi.linear(th.cat([latents[-1], onehot]))]
-                if sale:
-                    z_s = model.sale.f(latents[-1]).detach()
-                    reads = [model.sale.g(z_s, policy(hidden)).detach(), z_s, *reads]
-                s_next = both_paths(model.prior_encoder, th.cat(reads))[:D]
-                if mode == "decoded":
-                    s_next = model.prior_decoder(s_next)[embed_size : 2 * embed_size]
-                latents.append(s_next)
-                hidden = model.posterior_decoder(s_next).reshape(N, H)
+                embedded = slow_embeddings(model, latents[-1], policy(hidden), settings)
+                latent = both_paths(model.prior_encoder, embedded)[:D]
+                outputs = both_paths(model.prior_decoder, latent)
+                latents.append(outputs[D : 2 * D] if model.rollout_mode == "decoded" else latent)
+                told = outputs if model.history_from == "embeddings" else latents[-1]
+                hidden = slow_hidden(model, told, settings)
             slow[b, t] = th.stack(latents)
     th.testing.assert_close(fast, slow)
     inputs = [s, model.phi.linear.weight, *model.prior_encoder.parameters()]
     grads = [th.autograd.grad(latents[..., -1, :].square().sum(), inputs) for latents in (fast, slow)]
     th.testing.assert_close(*grads)
+
+
+def test_gradients_pass_through_sale_to_the_latent_and_train_neither_f_nor_g():
+    for sale_grad in (False, True):
+        model, s, actions = build(sale_grad=sale_grad), th.randn(4, D).requires_grad_(), th.randint(A, (4, N))
+        embedded = model.embed(s, actions, model.sale(s, actions))
+        th.testing.assert_close([embedded["z_s"], embedded["z_sa"]], list(model.sale(s, actions)))
+        for name in ("z_s", "z_sa"):
+            assert embedded[name].requires_grad == sale_grad
+        if sale_grad:
+            loss = (embedded["z_s"] + embedded["z_sa"]).square().sum()
+            to_s, *to_sale = th.autograd.grad(loss, [s, *model.sale.parameters()], allow_unused=True)
+            assert to_s.any() and to_sale == [None] * len(to_sale)
+
+
+def test_vae_2_of_each_agent_reads_and_gives_its_own_history_alone():
+    model, h = build(per_agent=True), some_hidden()
+    other = h.clone()
+    other[..., 1, :] += 0.1
+    moved = (model.posterior(h).mean != model.posterior(other).mean).unflatten(-1, (N, L))
+    assert moved[..., 1, :].all() and not moved[..., 0::2, :].any()
+    hidden = [model.decode_hidden(model.posterior(x).mean) for x in (h, other)]
+    assert (hidden[0] != hidden[1]).any(dim=-1).sum(dim=(0, 1)).tolist() == [0, B * T, 0]
+    swapped = model.posterior(h.flip(-2)).mean.unflatten(-1, (N, L)).flip(-2).flatten(-2)
+    th.testing.assert_close(swapped, model.posterior(h).mean)
 
 
 def test_drawn_rollouts_differ_from_each_other_and_lie_around_the_means():
@@ -154,7 +214,7 @@ def test_the_agents_are_asked_without_gradient_on_every_imagined_hidden_state():
 
     rollout = model.imagine(model.posterior(h).mean, policy(h), watched, 3, draw=False)
     assert len(asked) == 2
-    for j, hidden in enumerate(asked, start=1):
+    for j, hidden in enumerate(asked, start=1):  # of the latents, which are all that VAE-2's decoder is told here
         th.testing.assert_close(hidden, model.decode_hidden(rollout[:, :, j]))
     assert rollout.requires_grad
 
@@ -170,6 +230,7 @@ def test_without_sale_the_prior_reads_phi_alone():
         build(D, sale=False, rollout_mode="decoded")
 
 
-def test_decoded_rollouts_need_embeddings_of_the_latents_size():
-    with pytest.raises(ValueError, match="11 is not 6"):
-        build(11, rollout_mode="decoded")
+def test_decoded_rollouts_have_embeddings_of_the_latents_size():
+    model, s, actions = build(11, rollout_mode="decoded"), th.randn(B, T, D), th.randint(A, (B, T, N))
+    assert {z.shape for z in model.embed(s, actions, model.sale(s, actions)).values()} == {(B, T, D)}
+    assert model.step(s, actions, draw=False).s.shape == (B, T, D)

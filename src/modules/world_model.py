@@ -105,8 +105,8 @@ class WorldModel(nn.Module):
 
     Each switch is a place where the paper's text leaves a choice, see docs/mmsa.md:
 
-    - `rollout_mode`: an imagined ŝ_{t+1} is ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded ``z'^s``; then
-      E_s is D, whatever `embed_size` says.
+    - `rollout_mode`: an imagined ŝ_{t+1} is ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded ``z'^s``;
+      then E_s is D, whatever `embed_size` says.
     - `history_from`: VAE-2's decoder reads ``latent``, ŝ, or ``embeddings``, all that VAE-1 gives.
     - `per_agent`: VAE-2 is each agent's own, with shared weights and L latents, in place of the team's.
     - `sale`: VAE-1 reads SALE's embeddings, or ``φ^sa`` alone.
@@ -189,7 +189,7 @@ class WorldModel(nn.Module):
         return {"z_sa": self.normalise_z_sa(z_sa), "z_s": z_s, "phi": phi}
 
     def _held_sale(self, s: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``z^s`` and ``z^sa`` of f_s and g_s as they are: gradients pass through them, and do not train them."""
+        """Return ``z^s`` and ``z^sa``; gradients pass through f_s and g_s to ŝ, and do not train them."""
         held = {name: parameter.detach() for name, parameter in self.sale.named_parameters()}
         return functional_call(self.sale, held, (s, actions))
 
@@ -226,7 +226,7 @@ class WorldModel(nn.Module):
         return Imagined(s, joined(outputs) if self.history_from == "embeddings" else s)
 
     def step(self, s: Tensor, actions: Tensor, draw: bool) -> Imagined:
-        """Imagine one transition: ``ŝ_t (…, D), â_t (…, N)`` to what t+1 will be, with VAE-1's latent drawn or the mean."""
+        """Imagine one transition from ``ŝ_t (…, D), â_t (…, N)``; VAE-1's latent is drawn, or the mean."""
         encoder = self.prior_encoder
         if not self.layers_in_one:
             prior = self.prior(self.embed(s, actions, self._sale_without_gradient(s, actions)))
@@ -277,10 +277,10 @@ class WorldModel(nn.Module):
             ``ŝ_t … ŝ_{t+J}``, (…, J+1, D).
         """
         latents = [s]
-        for j in range(horizon):
-            if j > 0:
-                with th.no_grad():
-                    actions = policy(self.decode_hidden(imagined.told))
+        for j in range(1, horizon + 1):
             imagined = self.step(latents[-1], actions, draw)
             latents.append(imagined.s)
+            if j < horizon:
+                with th.no_grad():
+                    actions = policy(self.decode_hidden(imagined.told))
         return th.stack(latents).movedim(0, -2)
