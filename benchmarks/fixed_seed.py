@@ -19,7 +19,7 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 SRC = Path(__file__).parents[1] / "src"
-ALGS = ("qmix", "iql", "vdn", "mmsa", "mmsa_paper")
+ALGS = ("qmix", "iql", "vdn", "mmsa", "mmsa_paper", "mmsa_td7")
 OF_TIME = ("time_", "steps_per_second")  # how the names of figures begin that depend on the machine's hour
 SETTINGS = (
     "env_args.key=Foraging-5x5-2p-1f-v3", "env_args.episode_limit=20", "seed=1", "t_max=3000", "batch_size=16",
