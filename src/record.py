@@ -78,7 +78,7 @@ def play(run: Run, count: int) -> Iterator[Episode]:
     env = run.runner.env
     watched = Watched(run.mac, env)
     for number, stream in enumerate(evaluation_streams(run, count)):
-        (result,) = run.runner.run(watched, [stream], epsilon=0.0)[1]
+        (result,) = run.runner.run(watched, [stream], epsilon=run.mac.epsilon(run.t_env, test_mode=True))[1]
         yield Episode(number, [*watched.pictures, env.render()], watched.choices, result)
 
 

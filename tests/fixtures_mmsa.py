@@ -31,7 +31,7 @@ def make_args(config="mmsa", small=True, **settings):
     sizes = (SMALL_MMSA if config.startswith("mmsa") else SMALL) if small else {}
     text = {key: str(value) for key, value in (sizes | settings).items()}
     args = to_args(resolve(config, "matrix_game", text, CONFIG_DIR))
-    return extended(args, n_agents=N, n_actions=A, obs_shape=OBS, state_shape=S)
+    return extended(args, n_agents=N, n_actions=A, n_rewards=1, obs_shape=OBS, state_shape=S)
 
 
 def make_learner(config="mmsa", seed=0, device="cpu", **settings):

@@ -19,6 +19,7 @@ from fixtures_mmsa import (
 
 from controllers import REGISTRY as CONTROLLERS
 from learners.targets import greedy_actions
+from modules.agents import REGISTRY as AGENTS
 
 KINDS = {
     "rnn": ("qmix", {}),
@@ -219,3 +220,16 @@ def test_values_start_near_zero():
     agent = CONTROLLERS["sale_mac"](SCHEME, GROUPS, args).agent
     assert agent.head.last.bias.item() == 0
     assert 0 < agent.head.last.weight.abs().max() <= 0.1 / args.sale_embed_dim**0.5
+
+
+@pytest.mark.parametrize("kind", ["qmix", "mmsa"])
+@pytest.mark.parametrize("share", [True, False])
+def test_without_memory_a_row_says_what_it_says_wherever_it_stands(kind, share):
+    args = make_args(kind, use_rnn=False, share_parameters=share)
+    agent = shaken(AGENTS[args.agent](7, args))
+    x = th.randn(5, N, 7)
+    together = agent.encode(x, [3, 2], th.randn(3, N, args.rnn_hidden_dim))
+    alone = th.cat([agent.encode(row[None], [1]) for row in x])
+    th.testing.assert_close(together, alone)
+    first, layer = agent.encoder.fc1, agent.encoder.layer[0]
+    th.testing.assert_close(together, layer(first(x).relu()).tanh(), rtol=1e-5, atol=1e-6)

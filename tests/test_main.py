@@ -195,3 +195,14 @@ def test_ctrl_c_leaves_a_readable_archive_that_says_interrupted():
     assert len(steps) >= 2 and len(csv_rows(folder)) == 3 * len(steps)
     assert (folder / "cout.txt").read_text() in out
     assert find_checkpoint(str(folder))
+
+
+def test_evaluation_epsilon_takes_random_actions_and_a_checkpoint_repeats_them(tmp_path):
+    run = play("vdn", "matrix_game", tmp_path / "run", evaluation_epsilon="1.0", test_nepisode="16")
+    last = [row for row in csv_rows(run) if row["t_env"] == csv_rows(run)[-1]["t_env"]]
+    assert len({row["return"] for row in last}) > 1  # one state, one greedy action, one payoff
+    settings = {"checkpoint_path": str(run), "evaluate": "True", "test_nepisode": "16"}
+    again = play("vdn", "matrix_game", tmp_path / "again", **settings, evaluation_epsilon="1.0")
+    assert csv_rows(again) == last
+    greedy = play("vdn", "matrix_game", tmp_path / "greedy", **settings)
+    assert len({row["return"] for row in csv_rows(greedy)}) == 1

@@ -69,9 +69,16 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize(("alg", "threads"), [("vdn", "1"), ("mmsa_paper", "1"), ("mmsa", "2")])
-def test_a_run_that_died_goes_on_as_if_it_had_not(alg, threads, tmp_path):
-    whole = play(alg, "lbf", tmp_path / "whole", t_max="300", threads=threads, **SAVES)
+@pytest.mark.parametrize(
+    ("alg", "settings"),
+    [
+        ("vdn", {"standardise_rewards": "True", "use_rnn": "False", "evaluation_epsilon": "0.3"}),
+        ("mmsa_paper", {}),
+        ("mmsa", {"threads": "2"}),
+    ],
+)
+def test_a_run_that_died_goes_on_as_if_it_had_not(alg, settings, tmp_path):
+    whole = play(alg, "lbf", tmp_path / "whole", t_max="300", **SAVES, **settings)
     died = tmp_path / "died" / "1"
     shutil.copytree(whole, died)
     stop_after(died, 1)

@@ -29,9 +29,11 @@ MODELS = "mmsa.th"  # what a folder of saved models holds
 def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace:
     """Return the host's settings under the names that the method's files read, and the sizes that these need besides.
 
-    Raises ValueError for prioritised replay, which would weigh the losses.
+    Raises ValueError for prioritised replay, which would weigh the losses, and for rewards that are standardised.
     """
     names = vars(args)
+    if names.get("standardise_rewards"):
+        raise ValueError("MMSA learns from rewards as they are: take standardise_rewards=False")
     if names.get("use_per"):
         raise ValueError("MMSA draws episodes uniformly from replay: take use_per=False")
     return SimpleNamespace(**names | {
@@ -39,6 +41,8 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "obs_shape": int(np.prod(scheme["obs"]["vshape"])),
         "state_shape": int(np.prod(args.state_shape)),
         "share_parameters": True,
+        "use_rnn": names.get("use_rnn", True),
+        "standardise_rewards": False,
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip
 

@@ -21,9 +21,9 @@ METRIC, STATISTIC = "test_return_mean", "mean_interval"  # of archives made befo
 EVALUATION = ("t_max", "test_interval", "test_nepisode", "absolute_factor", "report_metric", "report_statistic")
 # Settings that change no figure, or stand among the conditions.
 NO_VARIANT = {
-    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", *EVALUATION, "local_results_path",
-    "save_model", "save_model_interval", "device", "threads", "use_tensorboard", "runner", "log_interval",
-    "learner_log_interval", "buffer_device", "cuda_graph", "max_losses_in_a_row",
+    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", *EVALUATION, "evaluation_epsilon",
+    "local_results_path", "save_model", "save_model_interval", "device", "threads", "use_tensorboard", "runner",
+    "log_interval", "learner_log_interval", "buffer_device", "cuda_graph", "max_losses_in_a_row",
 }  # fmt: skip
 SHOWN_SETTINGS = 2  # of those in which an algorithm's lines differ, in their labels
 LONGEST_VALUE = 24  # letters of a setting's value in a label
@@ -151,6 +151,7 @@ def conditions_of(run: ArchivedRun) -> dict[str, str]:
         if isinstance(versions, dict) and versions else NOT_RECORDED,
         "protocol": _shown(config.get("protocol")),
     }  # fmt: skip
+    told["evaluation_epsilon"] = _shown(config.get("evaluation_epsilon", 0.0))  # which older archives do not name
     return told | {key: _shown(config[key]) if key in config else NOT_RECORDED for key in EVALUATION}
 
 

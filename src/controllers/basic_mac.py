@@ -34,6 +34,7 @@ class BasicMAC:
         self.hidden_size: int = args.rnn_hidden_dim
         self._ids = np.eye(self.n_agents, dtype=np.float32)
         self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
+        self.evaluation_epsilon: float = args.evaluation_epsilon
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
     @property
@@ -46,8 +47,8 @@ class BasicMAC:
         return th.zeros(batch_size, self.n_agents, self.hidden_size, device=self.device)
 
     def epsilon(self, t_env: int, test_mode: bool) -> float:
-        """Return the probability of a random action; evaluation is greedy."""
-        return 0.0 if test_mode else self.schedule.eval(t_env)
+        """Return the probability of a random action: `evaluation_epsilon` in evaluation, which is greedy with 0."""
+        return self.evaluation_epsilon if test_mode else self.schedule.eval(t_env)
 
     def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
         """Return what choosing the actions of whole episodes takes, each episode's from its own generator.

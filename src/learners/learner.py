@@ -15,6 +15,7 @@ import torch as th
 from torch import Tensor, nn
 
 from learners.not_finite import NotFiniteError, all_finite, not_finite, quantities
+from learners.reward_moments import RewardMoments
 
 Scalars = dict[str, Tensor]
 
@@ -34,7 +35,10 @@ def frozen_copy(module: nn.Module) -> nn.Module:
 
 
 class Learner(ABC):
-    """Trains networks in parts. Reads from `args`: `learner_log_interval` (environment steps), `cuda_graph`.
+    """Trains networks in parts.
+
+    Reads from `args`: `learner_log_interval` (environment steps), `cuda_graph`, `standardise_rewards` and, with it,
+    `n_rewards`.
 
     Attributes:
         trained: all modules of all parts, by name.
@@ -50,6 +54,8 @@ class Learner(ABC):
     ACTIONS: ClassVar[frozenset[str]]
     # Whether it can use a reward for each agent (common_reward=False).
     OWN_REWARDS: ClassVar[bool] = False
+    # Whether it learns from `rewards(batch)`, and so with standardise_rewards.
+    STANDARDISES: ClassVar[bool] = False
     # Settings that are first read while learning. One that is missing is to be told before that.
     READS_LATER: ClassVar[tuple[str, ...]] = ()
 
@@ -65,6 +71,9 @@ class Learner(ABC):
             getattr(args, name)
         self.mac, self.logger, self.args = mac, logger, args
         self.device = mac.device
+        if args.standardise_rewards and not self.STANDARDISES:
+            raise ValueError(f"{args.learner} learns from rewards as they are: take standardise_rewards=False")
+        self.reward_moments = RewardMoments(args.n_rewards, self.device) if args.standardise_rewards else None
         self.parts, self.targets = dict(parts), dict(targets)
         self.trained = {name: module for part in parts.values() for name, module in part.modules.items()}
         for module in (*self.trained.values(), *self.targets.values()):
@@ -92,6 +101,17 @@ class Learner(ABC):
 
         Raises `NotFiniteError` instead of a step where a loss or the gradient is not finite.
         """
+
+    def note_rewards(self, batch: Any) -> None:
+        """Count the rewards of new training episodes, for `standardise_rewards`: called once for each episode."""
+        if self.reward_moments is not None:
+            taken = batch["filled"][:, 1:].squeeze(-1)
+            self.reward_moments.add(batch["reward"][:, :-1][taken])
+
+    def rewards(self, batch: Any) -> Tensor:
+        """Return the rewards (B, T, 1 or N) of a batch's transitions to learn from."""
+        rewards = batch["reward"][:, :-1]
+        return rewards if self.reward_moments is None else self.reward_moments.standardised(rewards)
 
     def take_step(self, part: str, losses: Mapping[str, Tensor], batch: Any) -> Tensor:
         """Take a part's optimiser step on the gradients that are there, and return their norm before clipping.
@@ -182,6 +202,8 @@ class Learner(ABC):
         for first, optimiser in self._numbered_optimisers():
             for index, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{first + index}.{key}": th.as_tensor(value) for key, value in state.items()}
+        if self.reward_moments is not None:
+            tensors |= {f"rewards.{name}": value for name, value in self.reward_moments.state().items()}
         return tensors
 
     def _numbered_optimisers(self) -> Iterator[tuple[int, th.optim.Adam]]:
@@ -204,6 +226,8 @@ class Learner(ABC):
         for kind, modules in (("trained", self.trained), ("target", self.targets)):
             for name, module in modules.items():
                 module.load_state_dict(_below(f"{kind}.{name}.", tensors))
+        if self.reward_moments is not None:
+            self.reward_moments.load(_below("rewards.", tensors))
         states = self._optimiser_states(tensors)
         for first, optimiser in self._numbered_optimisers():
             groups = optimiser.state_dict()["param_groups"]

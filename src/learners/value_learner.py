@@ -32,6 +32,7 @@ class ValueLearner(Learner):
 
     EXPERIENCE = "replay"
     ACTIONS = frozenset({"discrete"})
+    STANDARDISES = True
     # Whether `losses` add up as its docstring says, so that processes may share a batch. Who overrides `losses` says so
     # anew.
     SUMS_OVER_ROWS: ClassVar[bool] = False
@@ -159,7 +160,7 @@ class ValueLearner(Learner):
             next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
             targets = rows.take_pairs(
                 td_lambda_targets(
-                    batch["reward"][:, :-1],
+                    self.rewards(batch),
                     batch["terminated"][:, :-1].float(),
                     batch["filled"][:, 1:].float(),
                     rows.spread_pairs(next_values),

@@ -66,6 +66,7 @@ def play_round(run: Run) -> None:
     streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
     batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
     run.experience.insert_episode_batch(batch)
+    run.learner.note_rewards(batch)
     run.recent += results
     run.t_env += sum(result.length for result in results)
     run.episode += len(results)

@@ -1,4 +1,4 @@
-"""The recurrent part that all agents share: inputs of a history to hidden states."""
+"""The part that remembers, which all agents and actors share: inputs of a history to hidden states."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.activations import Tanh
 from modules.gru import AgentsGRU, unroll
 from modules.linear import Linear
 
@@ -16,15 +17,25 @@ def own_parameters(args: SimpleNamespace) -> int | None:
 
 
 class HistoryEncoder(nn.Module):
-    """Linear, ReLU, GRU: ``x_t -> h_t``, an agent's action-observation history τ (PyMARL's RNN agent up to here)."""
+    """Linear, ReLU, GRU: ``x_t -> h_t``, an agent's action-observation history τ (PyMARL's RNN agent up to here).
 
-    def __init__(self, input_size: int, hidden_size: int, n_agents: int | None = None) -> None:
-        """Take sizes, and how many agents have parameters of their own; None shares them."""
+    Without memory (`use_rnn=False`) a linear layer and tanh stand in the GRU's place, so that h_t lies in (-1, 1) all
+    the same, as a world model expects it to; it then says what x_t does, and nothing of the steps before.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, n_agents: int | None = None, recurrent: bool = True
+    ) -> None:
+        """Take sizes; how many agents have parameters of their own, None shares them; whether to remember."""
         super().__init__()
         self.hidden_size = hidden_size
         self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents)
         sizes = hidden_size, hidden_size
-        self.rnn = nn.GRU(*sizes) if n_agents is None else AgentsGRU(*sizes, n_agents)
+        if recurrent:
+            self.rnn = nn.GRU(*sizes) if n_agents is None else AgentsGRU(*sizes, n_agents)
+        else:
+            self.layer = nn.Sequential(Linear(*sizes, n_agents=n_agents), Tanh())
+        self.recurrent = recurrent
 
     def forward(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` to ``h (R, N, H)``.
@@ -34,6 +45,8 @@ class HistoryEncoder(nn.Module):
         """
         R, N, _ = inputs.shape
         x = functional.relu(self.fc1(inputs), inplace=True)
+        if not self.recurrent:
+            return self.layer(x)
         if isinstance(self.rnn, AgentsGRU):
             start = None if hidden is None else hidden.transpose(0, 1)
             return unroll(self.rnn, x.transpose(0, 1), sizes, start).transpose(0, 1)

@@ -12,13 +12,13 @@ from modules.linear import Linear
 class RNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `n_agents`.
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `n_actions`, `n_agents`.
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own)
+        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own, args.use_rnn)
         self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:

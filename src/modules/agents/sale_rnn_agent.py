@@ -45,7 +45,7 @@ class ValueHead(nn.Module):
 class SALERNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `n_actions`, `n_agents`, `obs_shape`, `sale_embed_dim`,
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `n_actions`, `n_agents`, `obs_shape`, `sale_embed_dim`,
     `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input` (the same for φ),
     `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see `fix_encoders`),
     `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
@@ -58,7 +58,7 @@ class SALERNNAgent(nn.Module):
         self.reads_obs = self.sale_reads_obs or self.phi_reads_obs
         self.sale_detach = args.sale_detach
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, H, own)
+        self.encoder = HistoryEncoder(input_shape, H, own, args.use_rnn)
         self.sale = SALE(args.obs_shape if self.sale_reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None
