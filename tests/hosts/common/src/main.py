@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-
 from run import run
 
 CONFIG = Path(__file__).parent / "config"
