@@ -17,11 +17,37 @@ from settings.run_folder import (
     resumed_settings,
 )
 from settings.schema import Interval, Setting, Value, read_declaration, shown
-from settings.yaml_file import Entry, read_entries
+from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_mapping
 
 __all__ = [
-    "ALGS", "CHANGEABLE", "ENVS", "LATEST", "PROTOCOLS", "Args", "CommandLine", "Entry", "Interval",
-    "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_settings", "extended",
-    "find_run", "parse_command_line", "read_declaration", "read_entries", "read_info", "read_json", "resolve",
-    "resumed_settings", "shown", "to_args", "usage",
+    "ALGS",
+    "CHANGEABLE",
+    "ENVS",
+    "LATEST",
+    "PROTOCOLS",
+    "TRICKS",
+    "Args",
+    "CommandLine",
+    "Entry",
+    "Interval",
+    "MissingSettingError",
+    "Setting",
+    "Value",
+    "archived_settings",
+    "config_names",
+    "declared_settings",
+    "extended",
+    "file_label",
+    "find_run",
+    "parse_command_line",
+    "read_declaration",
+    "read_entries",
+    "read_info",
+    "read_json",
+    "read_mapping",
+    "resolve",
+    "resumed_settings",
+    "shown",
+    "to_args",
+    "usage",
 ]  # fmt: skip
