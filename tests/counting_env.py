@@ -12,6 +12,7 @@ from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv
 
 PATH = "counting_env:CountingEnv"  # tests: monkeypatch.setitem(ENVS, "counting", PATH)
 ACTING = "counting_env:ActingEnv"
+SPOILT = "counting_env:SpoiltEnv"
 LOSING = "counting_env:LosingEnv"
 SHORTEST = 3  # steps
 
@@ -148,6 +149,31 @@ class ActingEnv(MultiAgentEnv):
 
     def close(self) -> None:
         pass
+
+
+class SpoiltEnv(ActingEnv):
+    """An `ActingEnv` in which `spoilt` ("obs", "state" or "reward") has a NaN or infinity in a place from `step` on."""
+
+    def __init__(self, spoilt: str, step: int, place: Sequence[int], value: float, **env_args: Any) -> None:
+        super().__init__(**env_args)
+        self._spoilt, self._step, self._place, self._value = spoilt, step, tuple(place), value
+
+    def _spoil(self, what: str, array: Any) -> Any:
+        if self._spoilt != what or self._count < self._step:
+            return array
+        array = np.array(array)
+        array[self._place] = self._value
+        return array if array.ndim else float(array)
+
+    def get_obs(self) -> np.ndarray:
+        return self._spoil("obs", super().get_obs())
+
+    def get_state(self) -> np.ndarray:
+        return self._spoil("state", super().get_state())
+
+    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        reward, *rest = super().step(actions)
+        return self._spoil("reward", reward), *rest
 
 
 class LosingEnv(CountingEnv):

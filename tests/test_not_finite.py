@@ -133,14 +133,14 @@ def test_a_checkpoint_is_not_written_from_them(tmp_path):
 
 @pytest.fixture
 def spoilt_game(tmp_path, monkeypatch):
-    """From some step on, a game whose rewards are not finite."""
+    """From some step on, a game whose rewards are finite, and their squares are not."""
     monkeypatch.chdir(tmp_path)
     step, steps = MatrixGameEnv.step, []
 
     def spoilt(env, actions):
         steps.append(1)
         reward, *rest = step(env, actions)
-        return math.nan if len(steps) > 150 else reward, *rest
+        return 3e38 if len(steps) > 150 else reward, *rest
 
     monkeypatch.setattr(MatrixGameEnv, "step", spoilt)
 
@@ -150,7 +150,7 @@ def test_a_run_ends_with_one_line_and_keeps_what_is_needed_to_look_into_it(alg, 
     assert main.main(words(alg, "matrix_game", TINY)) == 1
     err = capsys.readouterr().err
     said = re.fullmatch(
-        r"error: update (\d+) at t_env (\d+) met NaN or infinity in batch\.reward \(and \d+ tensors more\) and was not "
+        r"error: update (\d+) at t_env (\d+) met NaN or infinity in loss_td \(and \d+ tensors more\) and was not "
         r"taken; (\S+) has its batch and networks, (\S+) is the last good checkpoint; .*\n", err,
     )  # fmt: skip
     assert said, err
@@ -162,10 +162,19 @@ def test_a_run_ends_with_one_line_and_keeps_what_is_needed_to_look_into_it(alg, 
     with safe_open(kept, "pt") as file:
         assert file.metadata()["update"] == update and file.metadata()["t_env"] == t_env
         reward = file.get_tensor("batch.reward")
-        assert reward.shape[0] == 8 and not reward.isfinite().all()
-        assert th.equal(file.get_tensor("offending").isnan(), reward.isnan())
+        assert reward.shape[0] == 8 and reward.isfinite().all() and reward.max() > 1e38
+        assert not file.get_tensor("offending").isfinite().all()
         networks = {name for name in file.keys() if name.startswith("trained.")}
         assert networks and all(file.get_tensor(name).isfinite().all() for name in networks)
+
+
+def test_a_reward_that_is_nan_ends_a_run_where_it_enters(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    step = MatrixGameEnv.step
+    monkeypatch.setattr(MatrixGameEnv, "step", lambda env, actions: (math.nan, *step(env, actions)[1:]))
+    assert main.main(words("qmix", "matrix_game", TINY)) == 1
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"error: the environment's reward is nan for step 1 of the episode of seed \d+ .*\n", err), err
 
 
 def test_the_checks_change_no_figure():

@@ -20,7 +20,7 @@ N, A, LIMIT = 3, 5, 6
 ENV_ARGS = {"n_agents": N, "n_actions": A, "episode_limit": LIMIT}
 MAC_ARGS = Args(
     agent="rnn", rnn_hidden_dim=8, n_actions=A, obs_last_action=True, obs_agent_id=True,
-    epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10,
+    epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10, share_parameters=True,
 )  # fmt: skip
 EPSILON = 0.3
 LIMITS = Limits(max_losses_in_a_row=2, env_timeout=60, max_env_restarts=99)
@@ -272,3 +272,35 @@ def test_every_action_space_and_rewards_of_their_own_reach_the_batch(kind, commo
         each = None if common_reward else pytest.approx(own[episode].sum(axis=0), rel=1e-6)
         assert result.agent_returns == each
         assert common_reward or result.episode_return == sum(result.agent_returns)
+
+
+@pytest.mark.parametrize(
+    "spoilt, step, place, common_reward, where",
+    [
+        ("obs", 0, (1, 3), True, "observation of agent 1, entry 3 is nan after step 0 "),
+        ("obs", 2, (2, 0), True, "observation of agent 2, entry 0 is nan after step 2 "),
+        ("state", 3, (4,), True, "state, entry 4 is nan after step 3 "),
+        ("reward", 2, (), True, "reward is nan for step 2 "),
+        ("reward", 1, (2,), False, "reward of agent 2 is nan for step 1 "),
+    ],
+)
+@pytest.mark.parametrize("where_it_runs, size", [("vector", 3), ("episode", 1)])
+def test_what_is_not_finite_is_told_where_it_enters(spoilt, step, place, common_reward, where, where_it_runs, size):
+    env_args = {"kind": "discrete", "common_reward": common_reward, "episode_limit": 4}
+    spoil = {"spoilt": spoilt, "step": step, "place": place, "value": np.nan}
+    runner = RUNNERS[where_it_runs](counting_env.SPOILT, env_args | spoil, size, PhaseClock(), LIMITS)
+    with pytest.raises(RunFailedError) as told:
+        runner.run(Chance(runner.info), streams(range(size)), 1.0)
+    seed = streams([0])[0][0]
+    assert f"{where}of the episode of seed {seed} (environment 0)" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_infinity_is_told_of_the_episode_that_has_it():
+    env_args = {"kind": "discrete", "common_reward": True, "episode_limit": 4}
+    spoil = {"spoilt": "obs", "step": 1, "place": (0, 1), "value": -np.inf}
+    runner = RUNNERS["vector"](counting_env.SPOILT, env_args | spoil, 3, PhaseClock(), LIMITS)
+    for env in runner.batch.envs[:2]:
+        env._step = 99
+    with pytest.raises(RunFailedError, match=rf"entry 1 is -inf .* seed {streams([2])[0][0]} \(environment 2\)"):
+        runner.run(Chance(runner.info), streams(range(3)), 1.0)

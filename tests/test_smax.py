@@ -149,6 +149,9 @@ class Random:
     def init_hidden(self, n):
         return th.zeros(n, 1)
 
+    def draws(self, generators, steps, epsilon):
+        return np.stack([generator.random((steps, 2, 3)) for generator in generators])
+
     def select_actions(self, batch, t, hidden, epsilon, draws, bs):
         available = batch.array("avail_actions")[bs, t]
         return (available * (draws[:, 0, :, None] * np.arange(1, available.shape[-1] + 1) % 1)).argmax(-1), hidden

@@ -35,6 +35,9 @@ class Taking:
     def init_hidden(self, n):
         return th.zeros(n, 1)
 
+    def draws(self, generators, steps, epsilon):
+        return None
+
     def select_actions(self, batch, t, hidden, epsilon, draws, bs):
         return (batch.array("avail_actions")[bs, t] == self.available).argmax(axis=-1), hidden
 

@@ -14,6 +14,7 @@ import torch as th
 
 from components.episode_batch import EpisodeBatch, Rows, Scheme, episode_scheme
 from envs.multiagentenv import EnvInfo, EpisodeLostError, Outcome, View
+from runners.finite import check_finite
 from utils.errors import RunFailedError
 
 Streams = Sequence[tuple[int, np.random.Generator]]
@@ -158,7 +159,7 @@ class BaseRunner(ABC):
         self.clock.lap("env")
         hidden = together.mac.init_hidden(len(active))
         if active:
-            _write_views(batch, together.rows(active), 0, views)
+            _write_views(together, together.rows(active), 0, views)
         self.clock.lap("batch")
         while active:
             rows = together.rows(active)
@@ -172,7 +173,7 @@ class BaseRunner(ABC):
                 active, outcomes = _pick(kept, active, outcomes)
                 actions, hidden = actions[kept], hidden[kept]
             if active:
-                _write_outcomes(batch, together.rows(active), t, actions, outcomes)
+                _write_outcomes(together, together.rows(active), t, actions, outcomes)
             going_on = []
             for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
                 returns[slot] += outcome.reward
@@ -216,17 +217,19 @@ def _pick(rows: Sequence[int], *columns: Sequence[Any]) -> tuple[list[Any], ...]
     return tuple([column[row] for row in rows] for column in columns)
 
 
-def _write_outcomes(batch: EpisodeBatch, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]) -> None:
+def _write_outcomes(together: _Round, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]) -> None:
     rewards, ended, _, _, views = zip(*outcomes, strict=True)
     each = len(outcomes), -1
     led_to = {"reward": np.array(rewards).reshape(each), "terminated": np.array(ended)[:, None]}
-    batch.update({"actions": actions.reshape(*actions.shape[:2], -1), **led_to}, bs=slots, ts=t)
-    _write_views(batch, slots, t + 1, views)
+    together.batch.update({"actions": actions.reshape(*actions.shape[:2], -1), **led_to}, bs=slots, ts=t)
+    check_finite(together.batch, ("reward",), slots, t, together.seeds)
+    _write_views(together, slots, t + 1, views)
 
 
-def _write_views(batch: EpisodeBatch, slots: Rows, t: int, views: Sequence[View]) -> None:
+def _write_views(together: _Round, slots: Rows, t: int, views: Sequence[View]) -> None:
     quantities = zip(View._fields, zip(*views, strict=True), strict=True)
-    batch.update({**dict(quantities), "filled": True}, bs=slots, ts=t)
+    together.batch.update({**dict(quantities), "filled": True}, bs=slots, ts=t)
+    check_finite(together.batch, ("obs", "state"), slots, t, together.seeds)
 
 
 def _torch_dtype(dtype: np.dtype) -> th.dtype:
