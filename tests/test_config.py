@@ -216,7 +216,7 @@ def test_python_values_are_read_back_unchanged_or_refused(tree, key, raw):
         ("gama", "did you mean gamma?"),
         ("GAMMA", "did you mean gamma?"),
         ("env_args.kay", "did you mean env_args.key"),
-        ("key", "did you mean env_args.key?"),
+        ("key", "it is env_args.key with this environment"),
         ("envargs.key", "did you mean env_args.key?"),
         ("gamma.x", "did you mean gamma?"),
         ("zzzz", "did you mean "),

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from settings.former_names import former_config, former_setting
 from settings.schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
 from settings.yaml_file import Entry, read_entries
 from utils.errors import UserError, nearest
@@ -39,7 +40,10 @@ def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir
             _lay(entry, declared, values)
     for key, text in updates.items():
         if key in _CHOSEN_BY:
-            raise UserError(f"{key}={shown(text)}: is chosen by {_CHOSEN_BY[key]}, not after 'with'")
+            hint = former_setting(key, declared)
+            raise UserError(
+                f"{key}={shown(text)}: is chosen by {_CHOSEN_BY[key]}, not after 'with'{f'; {hint}' if hint else ''}"
+            )
         if key not in declared:
             raise _unknown(key, declared, config, env_config, config_dir)
         values[key] = declared[key].parse(text)
@@ -64,7 +68,8 @@ def _load(config: str, env_config: str, config_dir: Path) -> tuple[dict[str, Set
 def _path(name: str, folder: str, config_dir: Path, place: str = "") -> Path:
     known = config_names(config_dir, folder)
     if name not in known:
-        message = f"unknown name {shown(name)!r}: did you mean {nearest(shown(name), known)}?"
+        hint = former_config(name) or f"did you mean {nearest(shown(name), known)}?"
+        message = f"unknown name {shown(name)!r}: {hint}"
         raise UserError(f"{place or _FLAGS[folder]}: {message} (known: {', '.join(known) or 'none'})")
     return config_dir / folder / f"{name}.yaml"
 
@@ -151,6 +156,9 @@ def _unknown(key: str, declared: Mapping[str, Setting], config: str, env_config:
     members = [known for known in declared if known.startswith(f"{key}.")]
     if members:
         return UserError(f"{shown(key)}: is a group; assign to one of its settings: {', '.join(members)}")
+    here = f"{_FLAGS[ALGS]}={config} {_FLAGS[ENVS]}={env_config}"
+    if former := former_setting(key, declared):
+        return UserError(f"unknown setting {shown(key)!r} with {here}: {former}")
     owners = [
         f"{_FLAGS[ALGS]}={name}"
         for name in config_names(config_dir, ALGS)
@@ -161,7 +169,6 @@ def _unknown(key: str, declared: Mapping[str, Setting], config: str, env_config:
         for name in config_names(config_dir, ENVS)
         if any(entry.key == key for entry in _environment_entries(name, config_dir))
     ]
-    here = f"{_FLAGS[ALGS]}={config} {_FLAGS[ENVS]}={env_config}"
     hint = f"did you mean {_nearest_keys(key, declared)}?"
     if owners:
         hint = f"only known with {' or '.join(owners)}"
