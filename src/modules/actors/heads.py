@@ -6,6 +6,7 @@ A head is called as ``head(x (…, F), available (…, W)) -> Density`` (see `mo
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch as th
 from torch import Tensor, nn
@@ -20,9 +21,9 @@ LOWEST, HIGHEST = -5.0, 2.0  # of log σ where it depends on the state
 class DiscreteHead(nn.Module):
     """A linear layer to logits."""
 
-    def __init__(self, in_size: int, n_actions: int) -> None:
+    def __init__(self, in_size: int, n_actions: int, n_agents: int | None = None) -> None:
         super().__init__()
-        self.last = _small(Linear(in_size, n_actions))
+        self.last = _small(Linear(in_size, n_actions, n_agents=n_agents))
 
     def forward(self, x: Tensor, available: Tensor | None = None) -> Categorical:
         """Return the density of ``x (…, F)``."""
@@ -32,10 +33,10 @@ class DiscreteHead(nn.Module):
 class MultiDiscreteHead(nn.Module):
     """A linear layer to the logits of all parts."""
 
-    def __init__(self, in_size: int, sizes: Sequence[int]) -> None:
+    def __init__(self, in_size: int, sizes: Sequence[int], n_agents: int | None = None) -> None:
         super().__init__()
         self.sizes = list(sizes)
-        self.last = _small(Linear(in_size, sum(self.sizes)))
+        self.last = _small(Linear(in_size, sum(self.sizes), n_agents=n_agents))
 
     def forward(self, x: Tensor, available: Tensor | None = None) -> Categoricals:
         """Return the density of ``x (…, F)``."""
@@ -51,7 +52,13 @@ class GaussianHead(nn.Module):
     """
 
     def __init__(
-        self, in_size: int, low: Tensor, high: Tensor, spread: str = "fixed", initial_std: float = 0.5
+        self,
+        in_size: int,
+        low: Tensor,
+        high: Tensor,
+        spread: str = "fixed",
+        initial_std: float = 0.5,
+        n_agents: int | None = None,
     ) -> None:
         """Take bounds ``(N, C)`` of each agent's numbers, and σ at the start in those units."""
         super().__init__()
@@ -59,12 +66,13 @@ class GaussianHead(nn.Module):
         self.register_buffer("middle", th.where(bounded, (low + high) / 2, 0.0), persistent=False)
         self.register_buffer("half_range", th.where(bounded, (high - low) / 2, 1.0).clamp(min=1e-6), persistent=False)
         C = low.shape[-1]
-        self.last = _small(Linear(in_size, C))
+        self.last = _small(Linear(in_size, C, n_agents=n_agents))
         self.initial = math.log(initial_std)
         if spread == "state":
-            self.spread = _small(Linear(in_size, C))
+            self.spread = _small(Linear(in_size, C, n_agents=n_agents))
         else:
-            self.log_std = nn.Parameter(th.full((C,), self.initial))
+            own = () if n_agents is None else (n_agents,)
+            self.log_std = nn.Parameter(th.full((*own, C), self.initial))
         self.of_state = spread == "state"
 
     def forward(self, x: Tensor, available: Tensor | None = None) -> Gaussian:
@@ -74,20 +82,26 @@ class GaussianHead(nn.Module):
 
 
 def make_head(
-    action_space: object, in_size: int, n_actions: int, spread: str = "fixed", initial_std: float = 0.5
+    action_space: Any,
+    in_size: int,
+    n_actions: int,
+    spread: str = "fixed",
+    initial_std: float = 0.5,
+    n_agents: int | None = None,
 ) -> nn.Module:
     """Return the head for an action space (`envs.action_spaces`; its `kind`, `low` and `high`, or `sizes` are read).
 
-    `n_actions` is W; `spread` and `initial_std` are for continuous actions.
+    `n_actions` is W; `spread` and `initial_std` are for continuous actions; `n_agents` is given where each agent has
+    parameters of its own.
     """
     match action_space.kind:
         case "discrete":
-            return DiscreteHead(in_size, n_actions)
+            return DiscreteHead(in_size, n_actions, n_agents)
         case "multidiscrete":
-            return MultiDiscreteHead(in_size, action_space.sizes)
+            return MultiDiscreteHead(in_size, action_space.sizes, n_agents)
         case "continuous":
             low, high = (th.as_tensor(bound, dtype=th.float32) for bound in (action_space.low, action_space.high))
-            return GaussianHead(in_size, low, high, spread, initial_std)
+            return GaussianHead(in_size, low, high, spread, initial_std, n_agents)
     raise ValueError(f"action space {action_space.kind!r}: discrete, continuous or multidiscrete")
 
 

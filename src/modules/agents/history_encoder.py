@@ -43,10 +43,10 @@ class HistoryEncoder(nn.Module):
         Rows come step after step, `sizes` of them at each; the first ones of a step go on at the next (see
         `EpisodeRows`). Histories begin with ``hidden (sizes[0], N, H)``, or with zeros.
         """
-        R, N, _ = inputs.shape
         x = functional.relu(self.fc1(inputs), inplace=True)
         if not self.recurrent:
             return self.layer(x)
+        R, N, _ = x.shape
         if isinstance(self.rnn, AgentsGRU):
             start = None if hidden is None else hidden.transpose(0, 1)
             return unroll(self.rnn, x.transpose(0, 1), sizes, start).transpose(0, 1)
