@@ -2,7 +2,7 @@
 
 import pytest
 import torch as th
-from fixtures_mmsa import N, A, OBS, S, make_args, shaken
+from fixtures_mmsa import OBS, A, N, S, make_args, shaken
 from torch.nn import functional
 
 from modules.critics.coma_critic import COMACritic
@@ -13,11 +13,11 @@ from modules.critics.value_norm import ValueNorm
 H = 6
 
 
-def same_in_value_and_gradient(found, plain, layer, rows=1e-4):
-    th.testing.assert_close(found, plain, rtol=rows, atol=1e-5)
-    grad = th.randn_like(plain)
-    parameters = list(layer.parameters())
-    th.testing.assert_close(*(th.autograd.grad(form, parameters, grad) for form in (found, plain)), rtol=rows, atol=1e-5)
+def same_in_value_and_gradient(found, plain, layer):
+    th.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    grad, parameters = th.randn_like(plain), list(layer.parameters())
+    grads = [th.autograd.grad(form, parameters, grad) for form in (found, plain)]
+    th.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("each", [False, True])

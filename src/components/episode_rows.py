@@ -29,6 +29,15 @@ class Batch(Protocol):
     Numbers are float32, actions int64, flags (`terminated`, `filled`, `avail_actions`) bool.
     """
 
+    def spread(self, x: Tensor) -> Tensor:
+        """Return ``(B, T+1, …)`` from rows ``(R, …)``, with zeros where there are none."""
+        B, rows = self.shape
+        if not self.packed:
+            return x.unflatten(0, (rows, B)).transpose(0, 1)
+        spread = x.new_zeros(B * rows, *x.shape[1:])
+        spread[self._places] = x
+        return spread.unflatten(0, (B, rows))
+
     def __getitem__(self, name: str) -> Tensor: ...
 
 
@@ -73,7 +82,7 @@ class EpisodeRows:
         if few_sizes:
             sizes = filled_up(sizes)
         sizes = sizes[sizes > 0]
-        step, rank = _step_and_rank(sizes)
+        step, rank = step_and_rank(sizes)
         episode = longest_first[rank]
         now = _followed(sizes)
         self.sizes = sizes.tolist()
@@ -105,6 +114,15 @@ class EpisodeRows:
         spread = x.new_zeros(B * (rows - 1), *x.shape[1:])
         spread[self._pair_places] = x
         return spread.unflatten(0, (B, rows - 1))
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Return ``(B, T+1, …)`` from rows ``(R, …)``, with zeros where there are none."""
+        B, rows = self.shape
+        if not self.packed:
+            return x.unflatten(0, (rows, B)).transpose(0, 1)
+        spread = x.new_zeros(B * rows, *x.shape[1:])
+        spread[self._places] = x
+        return spread.unflatten(0, (B, rows))
 
     def __getitem__(self, name: str) -> Tensor:
         """Return the rows (R, …) of one of the batch's quantities."""
@@ -141,13 +159,13 @@ def filled_up(sizes: np.ndarray) -> np.ndarray:
     return sizes + np.diff(added, prepend=0)
 
 
-def _step_and_rank(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the step of each row, and its number within the step."""
+def step_and_rank(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step of each row, and its number within the step; or of anything else that comes in groups."""
     step = np.repeat(np.arange(len(sizes)), sizes)
     return step, np.arange(len(step)) - np.repeat(sizes.cumsum() - sizes, sizes)
 
 
 def _followed(sizes: np.ndarray) -> np.ndarray:
     """Return which rows another row of the same episode follows."""
-    step, rank = _step_and_rank(sizes)
+    step, rank = step_and_rank(sizes)
     return (rank < np.append(sizes, 0)[step + 1]).nonzero()[0]

@@ -27,15 +27,18 @@ class BasicMAC:
         self.n_agents = groups["agents"]
         self.n_actions = scheme["avail_actions"]["vshape"][0]
         self.obs_last_action, self.obs_agent_id = args.obs_last_action, args.obs_agent_id
-        input_size = (
+        self.input_size = (
             scheme["obs"]["vshape"][0] + self.n_actions * args.obs_last_action + self.n_agents * args.obs_agent_id
         )
-        self.agent: nn.Module = AGENTS[args.agent](input_size, args)
+        self.agent = self._make_agent(self.input_size, args)
         self.hidden_size: int = args.rnn_hidden_dim
         self._ids = np.eye(self.n_agents, dtype=np.float32)
         self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
         self.evaluation_epsilon: float = args.evaluation_epsilon
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
+
+    def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
+        return AGENTS[args.agent](input_size, args)
 
     @property
     def device(self) -> th.device:
@@ -87,16 +90,25 @@ class BasicMAC:
 
     def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
         """Return Q (n, N, A) for the observations of one step, as an array, and the next hidden state."""
+        inputs, obs_size = self.inputs_now(batch, t, bs)
+        h = self.agent.encode(inputs, [len(inputs)], hidden)
+        return self.agent.q_from_hidden(h, inputs[..., :obs_size]).cpu().numpy(), h
+
+    def inputs_now(self, batch: EpisodeBatch, t: int, bs: Rows) -> tuple[Tensor, int]:
+        """Return what the agents read at one step, (n, N, I) on their device, and how much of it is observation."""
         obs = batch.array("obs")[bs, t]
         parts = [obs]
         if self.obs_last_action:
-            taken = batch.array("actions")[bs, t - 1, :, 0] if t > 0 else np.full(obs.shape[:2], self.n_actions)
-            parts.append(self._onehots[taken])
+            parts.append(self._last_actions(batch, t, bs, obs.shape[:2]))
         if self.obs_agent_id:
             parts.append(np.broadcast_to(self._ids, (len(obs), *self._ids.shape)))
         inputs = th.from_numpy(np.concatenate(parts, axis=-1, dtype=np.float32)).to(self.device)
-        h = self.agent.encode(inputs, [len(obs)], hidden)
-        return self.agent.q_from_hidden(h, inputs[..., : obs.shape[-1]]).cpu().numpy(), h
+        return inputs, obs.shape[-1]
+
+    def _last_actions(self, batch: EpisodeBatch, t: int, bs: Rows, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the last actions as one-hots, (n, N, A); `shape` is (n, N)."""
+        taken = batch.array("actions")[bs, t - 1, :, 0] if t > 0 else np.full(shape, self.n_actions)
+        return self._onehots[taken]
 
     def build_inputs(self, rows: EpisodeRows) -> Tensor:
         """Return what the agents read at every row, (R, N, I): ``[o_t, a_{t-1}, i]``."""

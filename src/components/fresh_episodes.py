@@ -1,0 +1,68 @@
+"""The last rounds of episodes, which are learnt from once and forgotten: what on-policy methods are given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch as th
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from components.episode_batch import EpisodeBatch, Scheme, lay_out
+
+
+class FreshEpisodes:
+    """Episodes that wait to be learnt from, each as the rows that it fills, in the record of `EpisodeBatch`.
+
+    Its verbs are those of `ReplayBuffer`, but for the taking. Nothing is drawn: `rng_state` is empty.
+    """
+
+    def __init__(self, scheme: Scheme, groups: Mapping[str, int], max_seq_length: int) -> None:
+        self.scheme, self.groups, self.max_seq_length = scheme, groups, max_seq_length
+        self.inserted = 0  # episodes ever
+        self.episodes: list[Tensor] = []  # (rows, record) uint8 each
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the episodes take."""
+        return sum(episode.numel() for episode in self.episodes)
+
+    def insert_episode_batch(self, batch: EpisodeBatch) -> None:
+        """Store every episode of a batch of the same scheme and length."""
+        assert batch.max_seq_length == self.max_seq_length, (batch.max_seq_length, self.max_seq_length)
+        lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
+        self.episodes += [storage[:rows].clone() for storage, rows in zip(batch.storage, lengths, strict=True)]
+        self.inserted += len(lengths)
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest episode that was not learnt from yet."""
+        return self.inserted - len(self.episodes)
+
+    def since(self, number: int) -> list[Tensor]:
+        """Return the episodes numbered `number` and later, which must be waiting still."""
+        assert self.oldest <= number <= self.inserted, (self.oldest, number, self.inserted)
+        return self.episodes[number - self.oldest :]
+
+    def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
+        """Take up the waiting episodes, the last of `inserted` ever. Raises ValueError for those of another task."""
+        assert len(episodes) <= inserted, (len(episodes), inserted)
+        _, record = lay_out(self.scheme, self.groups)
+        for episode in episodes:
+            if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:
+                raise ValueError("the waiting episodes are of another form")
+        self.episodes, self.inserted = list(episodes), inserted
+
+    def rng_state(self) -> dict[str, Any]:
+        """Return nothing: nothing is drawn."""
+        return {}
+
+    def take(self, batch_size: int, device: th.device | str = "cpu") -> EpisodeBatch | None:
+        """Return all that wait, padded to the longest of them, once there are at least `batch_size`; else None.
+
+        They are brought to the device in one copy, and wait no longer.
+        """
+        if len(self.episodes) < batch_size:
+            return None
+        storage = pad_sequence(self.episodes, batch_first=True)
+        self.episodes = []
+        return EpisodeBatch(self.scheme, self.groups, len(storage), storage.shape[1], storage).to(device)
