@@ -11,6 +11,7 @@ import torch as th
 from components.episode_batch import EpisodeBatch, episode_scheme
 from components.episode_rows import EpisodeRows
 from controllers import REGISTRY as CONTROLLERS
+from envs.action_spaces import Discrete
 from learners import REGISTRY as LEARNERS
 from settings import extended, resolve, to_args
 from utils.logging import Logger
@@ -24,14 +25,17 @@ EPISODES = ((6, "terminated"), (4, "truncated"), (1, "terminated"), (6, "truncat
 SMALL = {"rnn_hidden_dim": 8, "mixing_embed_dim": 6, "hypernet_embed": 10}
 SMALL_MMSA = SMALL | {"sale_embed_dim": 9, "latent_dim": 2, "wm_embed_dim": 11, "wm_width": 12}
 ONLINE = {"wm_hidden": "online", "rollout_hidden": "online"}
+SMALL_POLICY = SMALL | {"critic_hidden_dim": 7}
+SMALL_OF = {"mmsa": SMALL_MMSA} | dict.fromkeys(("mappo", "ippo", "maa2c", "ia2c", "coma"), SMALL_POLICY)
 
 
 def make_args(config="mmsa", small=True, **settings):
     """Return the settings of a shipped config, with small networks unless told otherwise, and the changes given."""
-    sizes = (SMALL_MMSA if config.startswith("mmsa") else SMALL) if small else {}
+    sizes = SMALL_OF.get(config.split("_")[0], SMALL) if small else {}
     text = {key: str(value) for key, value in (sizes | settings).items()}
     args = to_args(resolve(config, "matrix_game", text, CONFIG_DIR))
-    return extended(args, n_agents=N, n_actions=A, n_rewards=1, obs_shape=OBS, state_shape=S)
+    space = {"action_space": Discrete(), "n_rewards": 1}
+    return extended(args, n_agents=N, n_actions=A, obs_shape=OBS, state_shape=S, **space)
 
 
 def make_learner(config="mmsa", seed=0, device="cpu", **settings):

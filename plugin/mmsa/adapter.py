@@ -43,6 +43,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "share_parameters": True,
         "use_rnn": names.get("use_rnn", True),
         "standardise_rewards": False,
+        "truncation": "bootstrap",
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip
 

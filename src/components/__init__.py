@@ -5,6 +5,7 @@
 `rng_state` and `restore`.
 """
 
+from components.fresh_episodes import FreshEpisodes
 from components.replay_buffer import ReplayBuffer
 
-EXPERIENCES = {"replay": ReplayBuffer}
+EXPERIENCES = {"replay": ReplayBuffer, "fresh": FreshEpisodes}

@@ -16,8 +16,18 @@ class FreshEpisodes:
     Its verbs are those of `ReplayBuffer`, but for the taking. Nothing is drawn: `rng_state` is empty.
     """
 
-    def __init__(self, scheme: Scheme, groups: Mapping[str, int], max_seq_length: int) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        groups: Mapping[str, int],
+        buffer_size: int,
+        max_seq_length: int,
+        seed: int,
+        device: th.device | str = "cpu",
+    ) -> None:
+        """Take what every experience is given; the size and the seed are for those that keep and draw."""
         self.scheme, self.groups, self.max_seq_length = scheme, groups, max_seq_length
+        self.device = th.device(device)
         self.inserted = 0  # episodes ever
         self.episodes: list[Tensor] = []  # (rows, record) uint8 each
 
@@ -30,7 +40,9 @@ class FreshEpisodes:
         """Store every episode of a batch of the same scheme and length."""
         assert batch.max_seq_length == self.max_seq_length, (batch.max_seq_length, self.max_seq_length)
         lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
-        self.episodes += [storage[:rows].clone() for storage, rows in zip(batch.storage, lengths, strict=True)]
+        self.episodes += [
+            storage[:rows].to(self.device, copy=True) for storage, rows in zip(batch.storage, lengths, strict=True)
+        ]
         self.inserted += len(lengths)
 
     @property
@@ -50,7 +62,7 @@ class FreshEpisodes:
         for episode in episodes:
             if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:
                 raise ValueError("the waiting episodes are of another form")
-        self.episodes, self.inserted = list(episodes), inserted
+        self.episodes, self.inserted = [episode.to(self.device) for episode in episodes], inserted
 
     def rng_state(self) -> dict[str, Any]:
         """Return nothing: nothing is drawn."""

@@ -1,6 +1,21 @@
 """Learners by name. A learner is built as `learner(mac, scheme, logger, args)`."""
 
+from learners.coma_learner import COMALearner
 from learners.mmsa_learner import MMSALearner
+from learners.policy_learner import PolicyLearner
 from learners.q_learner import QLearner
 
-REGISTRY = {"q_learner": QLearner, "mmsa_learner": MMSALearner}
+REGISTRY = {
+    "q_learner": QLearner,
+    "mmsa_learner": MMSALearner,
+    "policy_learner": PolicyLearner,
+    "coma_learner": COMALearner,
+}
+# The configs of each learner that a person is told of where another one cannot do what is asked.
+METHODS = {
+    "q_learner": ("iql", "qmix", "vdn"),
+    "mmsa_learner": ("mmsa",),
+    "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
+    "coma_learner": ("coma",),
+}
+MIXED = ("qmix", "vdn")  # those of a learner that can use a reward for each agent which cannot: they mix values

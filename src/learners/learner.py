@@ -90,6 +90,11 @@ class Learner(ABC):
         self.last_target_update_episode = 0
         self.last_log_t = -args.learner_log_interval - 1
 
+    @classmethod
+    def uses_own_rewards(cls, args: SimpleNamespace) -> bool:
+        """Say whether it can use a reward for each agent with these settings."""
+        return cls.OWN_REWARDS
+
     @abstractmethod
     def learn(self, experience: Any, t_env: int, episode_num: int) -> None:
         """Learn from what has been experienced, if there is enough of it: called after every round of episodes.

@@ -20,7 +20,8 @@ from components.sequences import Sequences, Unrolled
 from learners.learner import Learner, Part, Scalars
 from learners.losses import weighted_sum
 from learners.policy_losses import ppo_policy_loss, value_loss
-from learners.returns import choosing, continues, explained_variance, gae, mean_weights, normalised
+from learners.returns import choosing, explained_variance, gae, mean_weights, normalised
+from learners.targets import continues
 from modules.critics.value_critic import ValueCritic
 
 
@@ -55,6 +56,10 @@ class PolicyLearner(Learner):
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
+        if args.mac != "policy_mac":
+            raise ValueError(f"learner={args.learner} needs mac=policy_mac, not {args.mac}")
+        if args.cuda_graph:
+            raise ValueError("cuda_graph=True is for values: policies learn from rounds of many lengths")
         self.actor, self.critic = mac.agent, ValueCritic(mac.input_size, args)
         parts = {
             "actor": Part({"actor": self.actor}, args.lr, args.optim_eps, args.grad_norm_clip),

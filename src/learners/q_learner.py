@@ -18,6 +18,12 @@ class QLearner(ValueLearner):
     """See `ValueLearner` for the settings it reads."""
 
     SUMS_OVER_ROWS = True
+    OWN_REWARDS = True
+
+    @classmethod
+    def uses_own_rewards(cls, args: SimpleNamespace) -> bool:
+        """A mixed value has one target: only independent agents can each learn from a reward of their own."""
+        return args.mixer == "none"
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
         super().__init__(mac, scheme, logger, args, extra={})

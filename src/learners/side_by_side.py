@@ -35,7 +35,7 @@ def can_divide(learner: Any, threads: int) -> bool:
 
     The class that defines `losses` has to say so of them itself, by `SUMS_OVER_ROWS`.
     """
-    defines = next(kind for kind in type(learner).__mro__ if "losses" in vars(kind))
+    defines = next((kind for kind in type(learner).__mro__ if "losses" in vars(kind)), object)
     adds_up = vars(defines).get("SUMS_OVER_ROWS", False)
     whole = any(isinstance(part, nn.BatchNorm1d) for module in learner.trained.values() for part in module.modules())
     return learner.device.type == "cpu" and threads > 1 and adds_up and not whole

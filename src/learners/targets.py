@@ -46,3 +46,18 @@ def td_lambda_targets(
     for t in reversed(range(len(base) - 1)):
         base[t].addcmul_(weight[t], base[t + 1])
     return base.transpose(0, 1)
+
+
+def continues(terminated: Tensor, mask: Tensor, truncation: str) -> Tensor:
+    """Return c_t ``(B, T, 1)`` float: 0 where nothing is to be hoped for after transition t, 1 elsewhere.
+
+    Args:
+        terminated: (B, T, 1) bool, whether the task ended with transition t.
+        mask: (B, T, 1) float, 1 where transition t took place.
+        truncation: how an episode that was cut off is looked at: ``bootstrap``, which goes on behind its last row, or
+            ``end``, as if the task had ended there.
+    """
+    goes_on = (~terminated).float()
+    if truncation == "end":
+        goes_on = goes_on * th.cat([mask[:, 1:], th.zeros_like(mask[:, :1])], dim=1)
+    return goes_on

@@ -16,7 +16,7 @@ from learners.cuda_graph import GraphedUpdate
 from learners.learner import Learner, Part, Scalars, frozen_copy
 from learners.losses import td_loss, weighted_sum
 from learners.not_finite import all_finite
-from learners.targets import greedy_actions, pick, td_lambda_targets
+from learners.targets import continues, greedy_actions, pick, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
 
@@ -26,8 +26,8 @@ NETWORKS = "networks"  # the one part
 class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser.
 
-    Reads from `args` besides: `mixer`, `gamma`, `td_lambda`, `double_q`, `lr`, `optim_eps`, `grad_norm_clip`,
-    `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`.
+    Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
+    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`.
     """
 
     EXPERIENCE = "replay"
@@ -36,7 +36,7 @@ class ValueLearner(Learner):
     # Whether `losses` add up as its docstring says, so that processes may share a batch. Who overrides `losses` says so
     # anew.
     SUMS_OVER_ROWS: ClassVar[bool] = False
-    READS_LATER = ("gamma", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval")
+    READS_LATER = ("gamma", "truncation", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval")
 
     def __init__(
         self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
@@ -158,11 +158,12 @@ class ValueLearner(Learner):
             next_rollout = None if rollout is None else rows.then(rollout)
             next_q = rows.then(pick(target_q, best))
             next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
+            mask = batch["filled"][:, 1:].float()
             targets = rows.take_pairs(
                 td_lambda_targets(
                     self.rewards(batch),
-                    batch["terminated"][:, :-1].float(),
-                    batch["filled"][:, 1:].float(),
+                    1 - continues(batch["terminated"][:, :-1], mask, self.args.truncation),
+                    mask,
                     rows.spread_pairs(next_values),
                     self.args.gamma,
                     self.args.td_lambda,

@@ -1,6 +1,6 @@
 """Assembly: `build` makes everything a run needs, and refuses what cannot work before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from components import EXPERIENCES
 from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as CONTROLLERS
 from envs import check_keeps_replays, env_path, task_name
+from learners import METHODS, MIXED
 from learners import REGISTRY as LEARNERS
 from learners.side_by_side import SideBySide, can_divide
+from modules.actors import REGISTRY as ACTORS
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
@@ -97,6 +99,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             obs_shape=info.obs_size,
             state_shape=info.state_size,
         )
+        check_task(args)
         try:
             mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
             mac.agent.to(_device(args.device))
@@ -155,10 +158,35 @@ def check(args: Any) -> None:
         raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
     if args.cuda_graph and _device(args.device) != "cuda":
         raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
+    if "actor" in vars(args) and args.actor not in ACTORS:
+        raise UserError(f"actor={args.actor}: no such actor; did you mean {nearest(args.actor, ACTORS)}?")
     _check_saving(args)
     for name in ("test_nepisode", "updates_per_run", "keep_checkpoints", "use_tensorboard", "local_results_path"):
         getattr(args, name)  # read later: one that is missing is told now
     task_name(args.env, args.env_args)  # raises for a bad task
+
+
+def check_task(args: Any) -> None:
+    """Refuse a learner that can do nothing with the task's actions or rewards, and name the methods that can."""
+    learner, kind = LEARNERS[args.learner], args.action_space.kind
+    if kind not in learner.ACTIONS:
+        able = [method for name, methods in METHODS.items() if kind in LEARNERS[name].ACTIONS for method in methods]
+        raise UserError(
+            f"{args.name} learns {' and '.join(sorted(learner.ACTIONS))} actions, and this task's are {kind}; "
+            f"take --config={one_of(able)}"
+        )
+    if args.n_rewards > 1 and not learner.uses_own_rewards(args):
+        able = [m for name, methods in METHODS.items() if LEARNERS[name].OWN_REWARDS for m in methods if m not in MIXED]
+        raise UserError(
+            f"common_reward=False gives every agent a reward of its own, and {args.name} learns from the team's; "
+            f"take --config={one_of(able)}, or common_reward=True"
+        )
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Return ``a, b or c``."""
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_saving(args: Any) -> None:
