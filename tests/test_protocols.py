@@ -15,10 +15,10 @@ COLUMNS = ("test_nepisode", "test_interval", "t_max", "report_metric", "report_s
 RETURN, WON = "test_return_mean", "test_battle_won_mean"
 FIGURES = {
     ("lbf", "lbf"): (100, 50_000, 2_050_000, RETURN, "mean_interval"),
-    ("smac", "smax"): (32, 10_000, 2_050_000, WON, "median_quartiles"),
-    ("smacv2", "smax"): (32, 10_000, 5_000_000, WON, "mean_interval"),
+    ("smac", "smax"): (32, 10_000, 2_050_000, WON, "mean_interval"),
+    ("smacv2", "smax"): (32, 10_000, 5_000_000, WON, "median_quartiles"),
     ("mamujoco", "mamujoco"): (32, 25_000, 7_000_000, RETURN, "mean_interval"),
-    ("low_data", "smax"): (32, 10_000, 100_000, WON, "median_quartiles"),
+    ("low_data", "smax"): (32, 10_000, 100_000, WON, "mean_interval"),
     ("low_data", "mamujoco"): (32, 25_000, 1_000_000, RETURN, "mean_interval"),
 }
 

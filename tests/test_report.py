@@ -98,9 +98,9 @@ def test_a_report_holds_a_page_and_every_figure_and_table_twice(tmp_path, pictur
     figures = {name.removesuffix(".png") for name in names if name.endswith(".png")}
     assert {"iqm", "profile", "improvement", "efficiency"} < figures and len(figures) == 8
     assert {f"{name}.pdf" for name in figures} < names
-    tables = {"scores", "comparisons", "aggregates", "paper", "runs"}
+    tables = {"scores", "comparisons", "aggregates", "paper", "paper-averages", "runs"}
     assert {f"{name}.{kind}" for name in tables for kind in ("csv", "tex")} < names
-    assert len(names) == 1 + 2 * 8 + 2 * 5
+    assert len(names) == 1 + 2 * 8 + 2 * 6
     assert all(matplotlib.image.imread(out / f"{name}.png").shape[1] > 500 for name in figures)
     assert all((out / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in figures)
     for name in tables:
@@ -232,12 +232,26 @@ def test_what_an_archive_says_is_text_on_the_page(tmp_path):
 def test_the_papers_figures_stand_beside_ours_and_are_marked(tmp_path):
     out = report(study(tmp_path / "results", seeds=1, tasks=(PAPERS,)))
     theirs = [row for row in rows(out / "paper.csv") if row["whose"] == "paper"]
-    assert {(row["algorithm"], float(row["final"]), row["source"]) for row in theirs} >= {
-        ("MMSA", 0.93, "results page"), ("QMIX", 0.42, "paper, Table 1"),
-    }  # fmt: skip
+    assert [(r["algorithm"], float(r["final"]), r["source"]) for r in theirs] == [("MMSA", 0.93, "results page")]
     assert "paper: MMSA, 2M steps" in (out / "index.html").read_text()
     other = report(study(tmp_path / "other" / "results", seeds=1))
     assert not (other / "paper.csv").exists() and "the paper" not in page(other).text
+
+
+def test_the_papers_means_over_tasks_stand_beside_our_plain_means_over_them(tmp_path):
+    root, last = tmp_path / "results", {PAPERS: (0.1, 0.3, 0.8), "Foraging-10x10-4p-3f-v2": (0.9, 0.5, 0.7)}
+    for task, finals in last.items():
+        for seed, final in enumerate(finals, start=1):
+            archive(root, "mmsa", seed, seed, task=task, values=(0.0, final), report_statistic="median_quartiles")
+    archive(root, "qmix", 1, 1, task=PAPERS, values=(0.0, 0.2))
+    archive(root, "mmsa", 9, 9, values=(0.0, 1.0))  # of no task of the paper
+    found = rows(report(root) / "paper-averages.csv")
+    ours = {row["algorithm"]: row for row in found if row["whose"] == "ours"}
+    assert float(ours["mmsa"]["mean"]) == pytest.approx((0.4 + 0.7) / 2)  # of means, not of medians
+    assert float(ours["qmix"]["mean"]) == pytest.approx(0.2)
+    assert [(row["tasks"], row["of"], row["seeds"]) for row in ours.values()] == [("2", "4", "3"), ("1", "4", "1")]
+    theirs = {row["algorithm"]: float(row["mean"]) for row in found if row["whose"] == "paper"}
+    assert theirs == {"MMSA": 0.80, "QMIX": 0.42, "SMMAE": 0.08, "COMA": 0.11}
 
 
 def test_the_papers_figures_are_sound():
@@ -246,7 +260,7 @@ def test_the_papers_figures_are_sound():
         assert 0 < figure.value < (1 if figure.env != "mamujoco" else 10_000)
     lbf = [f.value for f in all_published() if (f.env, f.algorithm, f.average_of) == ("lbf", "MMSA", None)]
     assert len(lbf) == 4 and sum(lbf) / 4 == pytest.approx(0.80, abs=0.005)  # the paper's Table 1
-    joints = [f.value for f in all_published() if (f.env, f.algorithm) == ("mamujoco", "MMSA")]
+    joints = [f.value for f in all_published() if (f.env, f.algorithm, f.average_of) == ("mamujoco", "MMSA", None)]
     assert len(joints) == 4 and sum(joints) / 400 == pytest.approx(36.94, abs=0.005)
 
 
@@ -277,8 +291,9 @@ def test_returns_without_a_known_range_are_scaled_by_a_stated_one(tmp_path):
 
 def test_the_paper_counts_returns_of_the_robots_in_hundreds(tmp_path):
     archive(tmp_path / "results", "mmsa", 1, 1, env="mamujoco", task="Ant-8x1-obsk1", values=(0.0, 4000.0))
-    theirs = [row for row in rows(report(tmp_path / "results") / "paper.csv") if row["algorithm"] == "MMSA"]
-    assert [float(row["final"]) for row in theirs] == [4506.0]
+    out = report(tmp_path / "results")
+    assert [float(row["final"]) for row in rows(out / "paper.csv") if row["algorithm"] == "MMSA"] == [4506.0]
+    assert [float(row["mean"]) for row in rows(out / "paper-averages.csv") if row["algorithm"] == "MMSA"] == [3694.0]
 
 
 JUNK = [None, True, -1, 0, 1.5, "text", [], [1], {}, {"a": 1}, 10**400]

@@ -107,6 +107,5 @@ def _dots(group: Group, score: str) -> Sequence[Dot]:
         dots += [
             Dot(f"paper: {figure.algorithm}, {figure.steps / 1e6:g}M steps", THEIRS, figure.value, theirs=True)
             for figure in published_beside(group)
-            if figure.average_of is None
         ]
     return dots

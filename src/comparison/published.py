@@ -1,4 +1,8 @@
-"""Figures from the paper, as data: `published.yaml` says where each comes from."""
+"""Figures from the paper, as data: `published.yaml` says where each comes from.
+
+Two kinds: of one task, which stand beside our figures of it, and plain means over tasks (Table 1), which stand beside
+ours over the same ones.
+"""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -26,10 +30,10 @@ class Published(NamedTuple):
     source: str
     tasks: tuple[str, ...]
 
-    @property
-    def scope(self) -> str:
-        """What the figure speaks of."""
-        return "this task" if self.average_of is None else f"mean over {self.average_of} tasks of the paper"
+    def speaks_of(self, group: Group) -> bool:
+        """Say whether a group is of this figure's task, or of one of those that it is a mean over."""
+        same = (self.env, self.metric) == (group.conditions["environment"], group.metric)
+        return same and any(fnmatchcase(group.task, pattern) for pattern in self.tasks)
 
 
 @cache
@@ -40,13 +44,14 @@ def all_published() -> tuple[Published, ...]:
 
 
 def published_beside(group: Group) -> list[Published]:
-    """Return what the paper says of a group's task, in the figure that the group shows."""
-    return [
-        figure for figure in all_published()
-        if (figure.env, figure.metric) == (group.conditions["environment"], group.metric)
-        and _names(figure.tasks, group.task)
+    """Return what the paper says of a group's task alone, in the figure that the group shows."""
+    return [one for one in all_published() if one.average_of is None and one.speaks_of(group)]
+
+
+def published_averages(groups: Iterable[Group]) -> list[tuple[Published, list[Group]]]:
+    """Return the paper's means over tasks that have some of ours among them, each with those."""
+    found = [
+        (one, [group for group in groups if one.speaks_of(group)])
+        for one in all_published() if one.average_of is not None
     ]  # fmt: skip
-
-
-def _names(patterns: Iterable[str], task: str) -> bool:
-    return any(fnmatchcase(task, pattern) for pattern in patterns)
+    return [(one, ours) for one, ours in found if ours]

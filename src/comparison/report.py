@@ -12,10 +12,11 @@ from comparison.charts import Chart
 from comparison.group_charts import curves, forced_notes, score_chart
 from comparison.overall_charts import overall_charts
 from comparison.page import Section, make_page
+from comparison.paper_tables import average_table, paper_table
 from comparison.pooling import Group, Pool
 from comparison.print_drawing import write_chart
 from comparison.ranges import range_of
-from comparison.tables import Table, aggregate_table, paper_table, run_table, score_table, settings_table, verdict_table
+from comparison.tables import Table, aggregate_table, run_table, score_table, settings_table, verdict_table
 from comparison.words import answer
 from utils.errors import UserError
 
@@ -53,9 +54,9 @@ def _sections(
     tables = [score_table(groups), verdict_table(groups), settings_table(groups)]
     sections.append(Section("Scores", tables=[table for table in tables if table is not None]))
     sections.append(_overall(groups, given))
-    paper = paper_table(groups)
-    if paper is not None:
-        sections.append(Section("Beside the paper", tables=[paper]))
+    paper = [table for table in (paper_table(groups), average_table(groups)) if table is not None]
+    if paper:
+        sections.append(Section("Beside the paper", tables=paper))
     runs_table: list[Table] = [run_table(runs, pool, now)]
     sections.append(Section("Runs", tables=runs_table, notes=pool.notes))
     return sections

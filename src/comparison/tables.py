@@ -14,7 +14,6 @@ from comparison.archives import ArchivedRun
 from comparison.group_charts import HEADINGS, forced_notes
 from comparison.intervals import SAYS, Summary, summary
 from comparison.pooling import Group, Member, Pool
-from comparison.published import SEEDS, published_beside
 from comparison.ranges import Range
 from comparison.scores import scores
 from comparison.verdicts import basis, verdicts
@@ -73,7 +72,7 @@ def score_table(groups: Sequence[Group]) -> Table:
             data += [_score_row(group, line.label, name, one) for name, one in found.items()]
     statistics = sorted({SAYS[group.statistic] for group in groups})
     return Table("scores", f"Scores ({'; '.join(statistics)})", pd.DataFrame(shown), pd.DataFrame(data),
-                 _forced(groups))  # fmt: skip
+                 forced_of(groups))  # fmt: skip
 
 
 def _score_row(group: Group, label: str, name: str, found: Summary) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def verdict_table(groups: Sequence[Group]) -> Table:
     """Return what may be said of every two lines of a group."""
     rows = [(group.title, basis(group), *verdict) for group in groups for verdict in verdicts(group)]
     frame = pd.DataFrame(rows, columns=["task", "score", "higher mean", "lower mean", "what it says"])
-    return Table("comparisons", "Comparisons", frame, frame, _forced(groups))
+    return Table("comparisons", "Comparisons", frame, frame, forced_of(groups))
 
 
 def aggregate_table(found: Aggregates, ranges: Mapping[str, Range], groups: Sequence[Group]) -> Table:
@@ -110,38 +109,7 @@ def aggregate_table(found: Aggregates, ranges: Mapping[str, Range], groups: Sequ
     scales = tuple(
         f"{title}: 0 is {figure_text(r.low)} and 1 is {figure_text(r.high)} ({r.source})" for title, r in ranges.items()
     )
-    return Table("aggregates", "All tasks together", shown, data, scales + _forced(groups))
-
-
-def paper_table(groups: Sequence[Group]) -> Table | None:
-    """Return the paper's figures beside ours, None where no task is one of the paper's."""
-    rows = []
-    for group in groups:
-        theirs = published_beside(group)
-        if not theirs:
-            continue
-        for line in group.lines:
-            ours = summary(scores(line, group.metric)["final"], group.statistic)
-            steps = max(member.evaluations.steps[-1] for member in line.members)
-            rows.append((group.title, "ours", line.label, ours.centre, ours.low, ours.high, int(steps),
-                         len(line.members), "this task", "this report"))  # fmt: skip
-        rows += [
-            (group.title, "paper", one.algorithm, one.value, np.nan, np.nan, one.steps, SEEDS, one.scope, one.source)
-            for one in theirs
-        ]
-    if not rows:
-        return None
-    columns = ["task", "whose", "algorithm", "final", "low", "high", "steps", "seeds", "scope", "source"]
-    data = pd.DataFrame(rows, columns=columns)
-    shown = data.assign(
-        final=[with_bounds(row) for row in data[["final", "low", "high"]].to_numpy()],
-        steps=[f"{steps:,}" for steps in data["steps"]],
-    ).drop(columns=["low", "high"])
-    note = (
-        "The paper's runs are not ours: other code, and settings that it does not all give (its appendix is not "
-        "available to us). A difference between rows marked paper and ours has more causes than the algorithm"
-    )
-    return Table("paper", "The paper's figures beside ours", shown, data, (note, *_forced(groups)))
+    return Table("aggregates", "All tasks together", shown, data, scales + forced_of(groups))
 
 
 def run_table(runs: Sequence[ArchivedRun], pool: Pool, now: datetime) -> Table:
@@ -185,5 +153,6 @@ def _names(content: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _forced(groups: Sequence[Group]) -> tuple[str, ...]:
+def forced_of(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return what has to be said of groups whose runs should not have been pooled."""
     return tuple(f"{group.title}: {note}" for group in groups for note in forced_notes(group))
