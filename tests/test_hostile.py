@@ -14,6 +14,7 @@ from tiny_runs import files, play, words
 import main
 from envs import ENVS
 from envs.gymma import GymmaEnv
+from settings import resolve
 from training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from training.reopen import reopen
 from utils.errors import UserError
@@ -206,7 +207,7 @@ def test_an_archive_has_no_package_imported_that_is_no_suite(tmp_path, monkeypat
     (tmp_path / "poison.py").write_text(IMPORTED)
     monkeypatch.syspath_prepend(tmp_path)
     (folder := tmp_path / "run").mkdir()
-    config = {"name": "vdn", "env_config": "gymma", "env_args": {"key": "poison:Task-v0"}}
+    config = resolve("vdn", "gymma", {"env_args.key": "poison:Task-v0"}, main.CONFIG_DIR)
     (folder / "config.json").write_text(json.dumps(config))
     said = refused([f"resume={folder}"], capsys, folder)
     assert "the package poison" in said and "SUITES in src/envs/gymma_keys.py" in said

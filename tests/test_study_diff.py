@@ -7,7 +7,8 @@ import pytest
 from tiny_runs import assert_refused, files, play, read
 
 import study
-from study_runs.diff import Effect, differences, first_parting
+from settings import Effect
+from study_runs.diff import differences, first_parting
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from settings import declared_settings, earlier_values, flat
 from utils.errors import UserError
 
+CONFIG_DIR = Path(__file__).parents[1] / "config"
 SAYS_RUN = ("config.json", "run.json", "metrics.json")  # where one of them is, a run was started
 NEEDED = {"name": str, "seed": int, "env": str, "env_args": dict, "t_max": int, "test_interval": int,
           "test_nepisode": int, "evaluate": bool}  # fmt: skip
@@ -116,7 +118,22 @@ def _read_run(folder: Path) -> ArchivedRun:
     config, metrics = read["config.json"], read["metrics.json"]
     if not problems:
         problems += _unlike_a_config(config) or _unlike_metrics(metrics)
+        if not problems:
+            config = config | _earlier(config)
     return ArchivedRun(folder, config, metrics, read["run.json"], read["info.json"], "; ".join(problems))
+
+
+def _earlier(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the settings stood for that are younger than an archive, where their declarations say so."""
+    try:
+        pair = (config["name"], config["env_config"], CONFIG_DIR)
+        early, declared = earlier_values(flat(config), *pair), declared_settings(*pair)
+    except (KeyError, TypeError, UserError):  # configs that this version has not
+        return {}
+    values = {key: declared[key].parse(text) for key, text in early.items()}
+    of_env = {key.removeprefix("env_args."): value for key, value in values.items() if key.startswith("env_args.")}
+    others = {key: value for key, value in values.items() if "." not in key}
+    return others | {"env_args": config["env_args"] | of_env}
 
 
 def _unlike_a_config(config: Mapping[str, Any]) -> list[str]:

@@ -10,20 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comparison.archives import ArchivedRun
+from comparison.archives import CONFIG_DIR, ArchivedRun
 from comparison.evaluations import Evaluations, evaluations_of
 from comparison.intervals import STATISTICS
 from comparison.line_styles import Style, style_of
+from settings import Effect, effects
 from utils.errors import UserError
 
 NOT_RECORDED = "not recorded"
 METRIC, STATISTIC = "test_return_mean", "mean_interval"  # of archives made before `report_metric`, `report_statistic`
 EVALUATION = ("t_max", "test_interval", "test_nepisode", "absolute_factor", "report_metric", "report_statistic")
-# Settings that change no figure, or stand among the conditions.
+# Beside the settings that change no figure: what tells runs of a line apart, and what stands among the conditions.
 NO_VARIANT = {
-    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", *EVALUATION, "evaluation_epsilon",
-    "local_results_path", "save_model", "save_model_interval", "device", "threads", "use_tensorboard", "runner",
-    "log_interval", "learner_log_interval", "buffer_device", "cuda_graph", "max_losses_in_a_row",
+    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", "evaluation_epsilon", *EVALUATION,
 }  # fmt: skip
 SHOWN_SETTINGS = 2  # of those in which an algorithm's lines differ, in their labels
 LONGEST_VALUE = 24  # letters of a setting's value in a label
@@ -113,6 +112,14 @@ def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
     return Pool(tuple(groups), left_out, tuple(notes + _notes_on_code(groups)))
 
 
+def changes_figures(key: str) -> bool:
+    """Return whether another value of a setting (dotted) gives another curve, and not only one that rounds differently.
+
+    Settings that no file declares any more do.
+    """
+    return effects(CONFIG_DIR).get(key, Effect.CHANGES) is Effect.CHANGES
+
+
 def metric_of(run: ArchivedRun, choice: Choice) -> str:
     """Return the name of the figure that is shown of a run."""
     if choice.metric is not None:
@@ -146,7 +153,11 @@ def conditions_of(run: ArchivedRun) -> dict[str, str]:
     versions = run.info.get("environment")
     told = {
         "environment": config["env"],
-        **{f"env_args.{key}": _shown(value) for key, value in sorted(config["env_args"].items())},
+        **{
+            f"env_args.{key}": _shown(value)
+            for key, value in sorted(config["env_args"].items())
+            if changes_figures(f"env_args.{key}")
+        },
         "environment version": ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         if isinstance(versions, dict) and versions else NOT_RECORDED,
         "protocol": _shown(config.get("protocol")),
@@ -206,7 +217,9 @@ def _group(
 
 def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
     """Return one line per set of an algorithm's settings, each seed once: the run that comes first."""
-    settings = [{key: v for key, v in m.run.config.items() if key not in NO_VARIANT} for m in members]
+    settings = [
+        {key: v for key, v in m.run.config.items() if key not in NO_VARIANT and changes_figures(key)} for m in members
+    ]
     differing = _differing(settings)
     variants: dict[str, list[Member]] = {}
     for member, mine in zip(members, settings, strict=True):

@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from settings.config import resolve
+from settings.declarations import changeable, earlier_values, unexplained
 from settings.schema import shown
 from settings.yaml_file import read_entries
 from utils.errors import UserError
 
 LATEST = "latest"
-# What may be changed when a run goes on: when to stop, what to write, and what changes no figure, or (`threads`) only
-# rounding and draws.
-CHANGEABLE = {
-    "t_max", "save_model", "save_model_interval", "keep_checkpoints", "local_results_path", "threads",
-    "use_tensorboard", "env_timeout", "max_env_restarts", "max_losses_in_a_row",
-}  # fmt: skip
 
 
 def find_run(name: str, changes: Mapping[str, str], config_dir: Path) -> Path:
@@ -40,23 +35,53 @@ def _default_results(config_dir: Path) -> str:
 
 
 def resumed_settings(folder: Path, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
-    """Return the settings with which a run goes on; raise `UserError` for a change that would alter it."""
+    """Return the settings with which a run goes on; raise `UserError` for a change that would alter it.
+
+    So does a setting that changes figures, that is younger than the run, and of which nobody has said what it was
+    before: it may be given.
+    """
+    config = _read_config(folder / "config.json")
+    pair, texts = (config["name"], config["env_config"]), _texts(config)
+    unknown = unexplained(texts, *pair, config_dir)
+    allowed = changeable(*pair, config_dir)
     for key in changes:
-        if key not in CHANGEABLE:
+        if key not in allowed and key not in unknown:
             raise UserError(
-                f"{shown(key)}: a resumed run keeps its settings, only {', '.join(sorted(CHANGEABLE))} may differ; "
+                f"{shown(key)}: a resumed run keeps its settings, only {', '.join(sorted(allowed))} may differ; "
                 "for a new run from its weights: with checkpoint_path=..."
             )
+    _refuse_unknown([key for key in unknown if key not in changes], folder, pair, config_dir)
     settings = archived_settings(folder, changes, config_dir)
     if settings["evaluate"]:
         raise UserError(f"{folder} was an evaluation; there is nothing to resume")
     return settings
 
 
+def _refuse_unknown(keys: list[str], folder: Path, pair: tuple[str, str], config_dir: Path) -> None:
+    if keys:
+        today = resolve(*pair, {}, config_dir)
+        values = " ".join(f"{key}={_text(_value(today, key))}" for key in keys)
+        raise UserError(
+            f"{folder} was begun before there was {', '.join(keys)}, and nothing says what stood for it then; give it "
+            f"(today's default would be: with {values}), or go on with the code of that time ({folder / 'info.json'} "
+            "has its commit)"
+        )
+
+
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        settings = settings[part]
+    return settings
+
+
 def archived_settings(folder: Path, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
-    """Return the settings of a run's folder, with some changed."""
+    """Return the settings of a run's folder, with some changed.
+
+    What it does not say is what it meant when it was made, where that is declared, and else today's default.
+    """
     config = _read_config(folder / "config.json")
-    return resolve(config["name"], config["env_config"], _texts(config) | dict(changes), config_dir)
+    pair, texts = (config["name"], config["env_config"]), _texts(config)
+    return resolve(*pair, earlier_values(texts, *pair, config_dir) | texts | dict(changes), config_dir)
 
 
 def read_json(path: Path, advice: str = "leave checkpoints in their archive") -> Any:

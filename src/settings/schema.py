@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from utils.errors import UserError
 
@@ -19,6 +20,19 @@ _DECLARATION = re.compile(
     r"|\{(?P<choices>[^{}]*)\})"
     r"(?P<null> or null)? *: *(?P<meaning>\S.*)"
 )
+_TAGS = re.compile(r"(?P<meaning>.*?)(?P<tags>(?: \[[^\[\]]*\])*)")
+_BEFORE = re.compile(r"since [0-9][0-9.]*: (?:before (?P<value>.+)|as (?P<other>[A-Za-z0-9_.]+))")
+
+
+class Effect(Enum):
+    """What another value of a setting does to a run's figures."""
+
+    CHANGES = "changes them"
+    ROUNDING = "rounds differently"  # which grows: runs part after a while
+    NOTHING = "nothing"
+
+
+_EFFECTS = {"no figures": Effect.NOTHING, "rounding": Effect.ROUNDING, "reading": Effect.NOTHING}
 
 
 def shown(text: str) -> str:
@@ -59,7 +73,9 @@ class Interval:
 class Setting:
     """One declared setting: `kind` is int, float, bool, str or choice; only numbers have a `range`.
 
-    `key` is dotted (`env_args.key`); `file` and `line` say where the declaration stands.
+    `key` is dotted (`env_args.key`); `file` and `line` say where the declaration stands. For archives made before there
+    was the setting, `before` is its value, as text, or `before_as` the setting whose value it has; both are None where
+    nobody has said. `free`: whether a run that goes on may have another value than it began with.
     """
 
     key: str
@@ -70,6 +86,10 @@ class Setting:
     meaning: str
     file: str
     line: int
+    effect: Effect = Effect.CHANGES
+    before: str | None = None
+    before_as: str | None = None
+    free: bool = False
 
     @property
     def allowed(self) -> str:
@@ -124,7 +144,7 @@ class Setting:
 def read_declaration(key: str, comment: str, file: str, line: int) -> Setting | None:
     """Return the setting that `comment` (`<kind>: <meaning>`, no `#`) declares, or None when it is prose.
 
-    Raises UserError for an empty or impossible interval or a bad list of choices.
+    Raises UserError for an empty or impossible interval, a bad list of choices, or an unknown tag.
     """
     match = _DECLARATION.fullmatch(comment)
     if match is None:
@@ -135,7 +155,29 @@ def read_declaration(key: str, comment: str, file: str, line: int) -> Setting | 
         interval = _interval(match, f"{file}:{line}: {key}")
     if kind == "choice":
         choices = _choices(match["choices"], f"{file}:{line}: {key}")
-    return Setting(key, kind, interval, choices or (), bool(match["null"]), match["meaning"], file, line)
+    plain = Setting(key, kind, interval, choices or (), bool(match["null"]), match["meaning"], file, line)
+    return _tagged(plain)
+
+
+def _tagged(setting: Setting) -> Setting:
+    """Return a setting with what the tags behind its meaning say; default.yaml explains them."""
+    parts = _TAGS.fullmatch(setting.meaning)
+    said: dict[str, object] = {}
+    for tag in re.findall(r"\[(.*?)\]", parts["tags"]):
+        before = _BEFORE.fullmatch(tag)
+        if before is None and tag not in _EFFECTS:
+            raise UserError(
+                f"{setting.file}:{setting.line}: {setting.key}: unknown tag [{shown(tag)}]; "
+                f"there are [{'], ['.join(_EFFECTS)}] and [since 0.2: before VALUE]"
+            )
+        if before is None:
+            said |= {"effect": _EFFECTS[tag], "free": tag != "reading"}
+        else:
+            said |= {"before": before["value"], "before_as": before["other"]}
+    tagged = replace(setting, meaning=parts["meaning"], **said)
+    if tagged.before is not None:
+        tagged.parse(tagged.before)
+    return tagged
 
 
 def _interval(match: re.Match[str], place: str) -> Interval:

@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from settings import CHANGEABLE, archived_settings, read_json
+from settings import identity, read_json, resumed_settings
 from study_runs.locks import is_locked
 from study_runs.planned_run import PlannedRun
 from utils.errors import UserError
@@ -76,7 +76,7 @@ class Archives:
         return max(finished or matching, key=lambda folder: int(folder.name), default=None)
 
     def _matching(self, run: PlannedRun) -> list[Path]:
-        wanted = _identity(run.settings)
+        wanted = identity(run.settings, self._config_dir)
         folders = _folders(run.results, run.task, run.algorithm)
         return [folder for folder in folders if self._identity_of(folder) == wanted]
 
@@ -85,7 +85,7 @@ class Archives:
         key = (folder, config.stat().st_mtime_ns)
         if key not in self._settings:
             try:
-                self._settings[key] = _identity(archived_settings(folder, {}, self._config_dir))
+                self._settings[key] = identity(resumed_settings(folder, {}, self._config_dir), self._config_dir)
             except UserError:  # of another version, or damaged: none of ours
                 self._settings[key] = None
         return self._settings[key]
@@ -115,11 +115,6 @@ def log_path(run: PlannedRun) -> Path:
 def _folders(results: Path, task: str, algorithm: str) -> list[Path]:
     found = results.glob(f"sacred/{task}/{algorithm}/*/config.json")
     return [path.parent for path in found if path.parent.name.isdigit()]
-
-
-def _identity(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings that tell a run from others: all but those that may change when it goes on."""
-    return {key: value for key, value in settings.items() if key not in CHANGEABLE}
 
 
 def _last(metrics: Mapping[str, Any], name: str) -> float | None:

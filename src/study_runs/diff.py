@@ -2,23 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from settings import read_json
+from settings import Effect, declared_settings, earlier_values, effects, flat, read_json
+from study_runs.asked import CONFIG_DIR
 from utils.errors import UserError
 
 ABSENT = "(not recorded)"
-
-
-class Effect(Enum):
-    """What a difference does to a run's figures."""
-
-    CHANGES = "changes them"
-    ROUNDING = "rounds differently"  # which grows: runs part after a while
-    NOTHING = "nothing"
 
 
 class Difference(NamedTuple):
@@ -32,12 +24,6 @@ class Difference(NamedTuple):
 
 
 _SHORT = re.compile("([0-9a-f]{12})[0-9a-f]{28}")
-# All other settings change a run's figures.
-_ROUNDING = {"device", "threads", "cuda_graph", "buffer_device"}
-_NOTHING = {
-    "runner", "log_interval", "learner_log_interval", "save_model", "save_model_interval", "local_results_path",
-    "use_tensorboard", "max_losses_in_a_row", "absolute_factor", "protocol", "report_metric", "report_statistic",
-}  # fmt: skip
 _MACHINE = {"hostname": Effect.NOTHING, "cpu": Effect.ROUNDING, "os": Effect.ROUNDING, "gpus": Effect.ROUNDING}
 _OF_THE_MACHINE = ("time_", "steps_per_second")  # metrics that differ from one time to the next
 
@@ -86,11 +72,9 @@ def _read(folder: Path) -> _Archive:
 
 
 def _settings(a: _Archive, b: _Archive) -> Iterator[Difference]:
-    one, other = _flat(a.config), _flat(b.config)
+    one, other = _whole(a.config), _whole(b.config)
     for key, x, y in _unequal(one, other):
-        effect = Effect.CHANGES
-        if key in _ROUNDING or key in _NOTHING:
-            effect = Effect.ROUNDING if key in _ROUNDING else Effect.NOTHING
+        effect = effects(CONFIG_DIR).get(key, Effect.CHANGES)
         yield Difference("seed" if key == "seed" else "setting", key, x, y, effect)
 
 
@@ -141,8 +125,12 @@ def _unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple
             yield key, str(x), str(y)
 
 
-def _flat(config: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{group}{key}.") if isinstance(value, dict) else {group + key: value}
-    return flat
+def _whole(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an archive's settings by dotted key, with what those stood for that are younger than it."""
+    given = flat(config)
+    try:
+        declared = declared_settings(config["name"], config["env_config"], CONFIG_DIR)
+        early = earlier_values(given, config["name"], config["env_config"], CONFIG_DIR)
+    except (KeyError, TypeError, UserError):  # configs that this version has not
+        return given
+    return {key: declared[key].parse(text) for key, text in early.items()} | given

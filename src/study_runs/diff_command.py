@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from settings import shown
-from study_runs.diff import Difference, Effect, differences, first_parting
+from settings import Effect, shown
+from study_runs.diff import Difference, differences, first_parting
 from study_runs.views import study_console
 
 
