@@ -112,6 +112,8 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
             run.logger.sinks.append(writing(folder / "tb")(writer.add_scalar))
         console = Console(run.t_env, args.t_max, f"{args.name} {run.task}")
         console.say(f"archive: {folder}")
+        for line in [] if run.transfer is None else run.transfer.lines():
+            console.say(line)
         try:
             if args.evaluate:
                 evaluate(run, folder, console)
@@ -155,7 +157,7 @@ def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     environment = versions(run.args.env, run.args.env_args)
     code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": th.__version__}}
     if resumed is None:
-        return code
+        return code if run.transfer is None else code | {"transfer": run.transfer.told()}
     earlier = read_info(resumed)
     start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     return code | earlier | {"resumed": [*earlier.get("resumed", []), start]}

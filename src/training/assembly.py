@@ -23,6 +23,7 @@ from runners.base_runner import BaseRunner, EpisodeResult, Limits
 from settings import extended, to_args
 from training.checkpoint import find_checkpoint, load_checkpoint
 from training.seeding import Stream, seed_number
+from training.transfer import Transfer, take_what_fits
 from utils.errors import UserError, nearest
 from utils.logging import Logger
 from utils.memory import no_room
@@ -49,7 +50,8 @@ class Run:
 
     `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone,
     `replay_needed` the first one that the last checkpoint needs; `generators` what the process's generators are to be
-    set to before training, see `utils.random_state`; `side_by_side` the processes that share updates, if there are any.
+    set to before training, see `utils.random_state`; `side_by_side` the processes that share updates, if there are any;
+    `transfer` what was taken of another run's networks, if anything was.
     """
 
     args: Any
@@ -69,6 +71,7 @@ class Run:
     replay_needed: int = 0
     generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
     side_by_side: SideBySide | None = None
+    transfer: Transfer | None = None
 
     def close(self) -> None:
         """End environments and workers, and the processes that share updates."""
@@ -128,12 +131,25 @@ def build(settings: Mapping[str, Any]) -> Run:
         if args.checkpoint_path is not None:
             path = find_checkpoint(args.checkpoint_path)
             tensors, numbers = load_checkpoint(path)
-            numbers.pop("resume", None)  # a new run: replay, generators and figures are its own
-            load_learner(run, path, tensors, numbers)
+            if args.checkpoint_transfer:
+                run.transfer = take_what_fits(learner, path, tensors)
+            else:
+                numbers.pop("resume", None)  # a new run: replay, generators and figures are its own
+                load_learner(run, path, tensors, numbers)
+                _refuse_few_steps(run, path)
         return run
     except BaseException:
         runner.close()
         raise
+
+
+def _refuse_few_steps(run: Run, path: Path) -> None:
+    """Refuse a new run from a checkpoint's weights that would train nothing: its steps go on from the checkpoint's."""
+    if not run.args.evaluate and run.t_env >= run.args.t_max:
+        raise UserError(
+            f"t_max={run.args.t_max}: the checkpoint {path} has {run.t_env} steps, and a run from its weights goes on "
+            f"from there; take a t_max above {run.t_env}, or checkpoint_transfer=True, which counts from 0"
+        )
 
 
 def check(args: Any) -> None:
@@ -190,8 +206,9 @@ def one_of(names: Sequence[str]) -> str:
 
 
 def _check_saving(args: Any) -> None:
-    if args.evaluate and args.checkpoint_path is None:
-        raise UserError("evaluate=True needs checkpoint_path=<a run's folder or checkpoint>")
+    for name in ("evaluate", "checkpoint_transfer"):
+        if getattr(args, name) and args.checkpoint_path is None:
+            raise UserError(f"{name}=True needs checkpoint_path=<a run's folder or checkpoint>")
     if args.save_replay:
         if not args.evaluate:
             raise UserError("save_replay=True goes with evaluate=True: a game's replay holds all that it has played")
@@ -211,7 +228,8 @@ def load_learner(run: Run, path: Path, tensors: dict[str, Tensor], numbers: dict
     for what, ours in (("algorithm", run.args.name), ("task", run.task)):
         if numbers[what] != ours:
             raise UserError(
-                f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}; take the same {what}"
+                f"the checkpoint {path} is of {what} {numbers[what]}, and this run of {ours}; take the same {what}, or "
+                "checkpoint_transfer=True for what fits"
             )
     try:
         run.learner.load_state(tensors, numbers["learner"])

@@ -26,7 +26,7 @@ def reopen(path: str, config_dir: Path, changes: Mapping[str, str]) -> Run:
     Raises `UserError` where the archive or the checkpoint cannot be read.
     """
     checkpoint = find_checkpoint(path)
-    changes = {"checkpoint_path": str(checkpoint), "evaluate": "true"} | changes
+    changes = {"checkpoint_path": str(checkpoint), "checkpoint_transfer": "false", "evaluate": "true"} | changes
     settings = archived_settings(run_folder_of(checkpoint), changes, config_dir)
     check_archived(settings["env"], settings["env_args"])
     return build(settings)

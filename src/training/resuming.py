@@ -122,23 +122,30 @@ def go_on(folder: Path, settings: Mapping[str, Any]) -> Run:
     """
     check_archived(settings["env"], settings["env_args"])
     read_info(folder)
-    run = build(settings | {"checkpoint_path": None})  # where its own weights began is in its checkpoints
+    # where its own weights began is in its checkpoints
+    run = build(settings | {"checkpoint_path": None, "checkpoint_transfer": False})
     try:
         checkpoint, eval_bytes = last_checkpoint(folder), 0
         if checkpoint is not None:
             eval_bytes = restore(run, folder, checkpoint)
         elif settings["checkpoint_path"] is not None:
             raise UserError(f"{folder} has no checkpoint yet: start it again")
-        if run.t_env >= run.args.t_max and read_json(folder / "run.json")["status"] == "COMPLETED":
-            raise UserError(
-                f"{folder} has trained its {run.args.t_max} steps; to train on: resume={folder} with t_max=..."
-            )
+        _refuse_few_steps(run, folder)
         with writing(folder):
             _cut_back(run, folder, eval_bytes)
     except BaseException:
         run.close()
         raise
     return run
+
+
+def _refuse_few_steps(run: Run, folder: Path) -> None:
+    """Refuse to go on where nothing would be trained: the run is done, or is to end before where it stands."""
+    before, t_max = read_json(folder / "config.json")["t_max"], run.args.t_max
+    done = read_json(folder / "run.json")["status"] == "COMPLETED"
+    if run.t_env >= t_max and (done or t_max < before):
+        has = f"has trained {run.t_env} steps" if t_max < before else f"has trained its {t_max} steps"
+        raise UserError(f"{folder} {has}; to train on: resume={folder} with t_max=<more than {run.t_env}>")
 
 
 def _cut_back(run: Run, folder: Path, eval_bytes: int) -> None:
