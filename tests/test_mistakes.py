@@ -34,6 +34,7 @@ MISTAKES = {
     "evaluate nothing": (["evaluate=True"], "checkpoint_path"),
     "no checkpoint": (["checkpoint_path=nowhere"], "nowhere"),
     "graph without a GPU": (["cuda_graph=True", "device=cpu"], "cuda_graph"),
+    "random evaluation of a policy": (["learner=policy_learner", "mac=policy_mac", "evaluation_epsilon=0.1"], "values"),
     "key twice": (["seed=1", "seed=2"], "seed"),
 }
 

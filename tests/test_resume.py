@@ -74,6 +74,7 @@ def rows(folder):
     [
         ("vdn", {"standardise_rewards": "True", "use_rnn": "False", "evaluation_epsilon": "0.3"}),
         ("mmsa_paper", {}),
+        ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
         ("mmsa", {"threads": "2"}),
     ],
 )

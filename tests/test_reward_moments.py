@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch as th
-from fixtures_mmsa import drifted, make_batch, make_learner, with_garbage
-from tiny_runs import play, read
+from fixtures_mmsa import CONFIG_DIR, drifted, make_batch, make_learner, with_garbage
+from tiny_runs import play, read, settings_of
 
 from components.episode_rows import EpisodeRows
 from learners.reward_moments import MIN_STD, RewardMoments
 from learners.side_by_side import SideBySide
+from settings import resolve
+from training.assembly import build
+from training.seeding import Stream, episode_streams
 
 
 @pytest.mark.parametrize("sizes", [(2,), (3, 1, 0, 40), (7,) * 5])
@@ -45,6 +48,26 @@ def test_a_learner_counts_transitions_that_took_place_and_learns_from_standardis
     plain.load_state(learner.state_tensors(), learner.state_numbers())
     for one, other in zip(learner.losses(EpisodeRows(batch)), plain.losses(EpisodeRows(changed)), strict=True):
         th.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", ["mappo", "coma", "mmsa"])
+def test_every_learner_of_rewards_learns_from_the_standardised_ones(config, tmp_path):
+    """Rewards that are all larger by as much, and as many times as large, are the same ones then."""
+    runs = []
+    for scale, shift in ((1.0, 0.0), (4.0, 2.0)):
+        settings = settings_of("matrix_game", standardise_rewards="True", wm_sample="False")
+        given = {key: text for key, text in settings.items() if key != "wm_sample" or config == "mmsa"}
+        run = build(resolve(config, "matrix_game", given, CONFIG_DIR))
+        for _ in range(2):
+            batch, _ = run.runner.run(run.mac, [episode_streams(1, Stream.TRAIN_EPISODE, k) for k in range(4)], 1.0)
+            batch.array("reward")[:, :-1] = batch.array("reward")[:, :-1] * scale + shift
+            run.experience.insert_episode_batch(batch)
+            run.learner.note_rewards(batch)
+        run.learner.learn(run.experience, 100, 8)
+        assert run.learner.updates > 0
+        runs.append({name: t for name, t in run.learner.state_tensors().items() if name.startswith("trained.")})
+        run.close()
+    th.testing.assert_close(*runs, rtol=1e-3, atol=1e-4)
 
 
 def test_processes_that_share_an_update_see_the_same_moments():

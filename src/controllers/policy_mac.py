@@ -23,6 +23,8 @@ class PolicyMAC(BasicMAC):
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.action_space = args.action_space
+        if args.evaluation_epsilon > 0:
+            raise ValueError("evaluation_epsilon is for values: in evaluation, policies take their likeliest actions")
         super().__init__(scheme, groups, args)
 
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:

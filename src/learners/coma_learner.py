@@ -26,6 +26,7 @@ class COMALearner(Learner):
 
     EXPERIENCE = "fresh"
     ACTIONS = frozenset({"discrete"})
+    STANDARDISES = True
     READS_LATER = (
         "gamma", "truncation", "batch_size", "td_lambda", "critic_steps", "entropy_coef", "normalise_advantages",
         "mask_dead", "target_update_interval",
@@ -94,7 +95,7 @@ class COMALearner(Learner):
         mask = batch["filled"][:, 1:].float()
         ends = 1 - continues(batch["terminated"][:, :-1], mask, args.truncation)
         next_values = rows.spread(values)[:, 1:]
-        targets = td_lambda_targets(batch["reward"][:, :-1], ends, mask, next_values, args.gamma, args.td_lambda)
+        targets = td_lambda_targets(self.rewards(batch), ends, mask, next_values, args.gamma, args.td_lambda)
         targets = rows.take_pairs(targets)
         weights = mean_weights(th.ones_like(targets))
         figures = {

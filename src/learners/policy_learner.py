@@ -49,6 +49,7 @@ class PolicyLearner(Learner):
     EXPERIENCE = "fresh"
     ACTIONS = frozenset({"discrete", "continuous", "multidiscrete"})
     OWN_REWARDS = True
+    STANDARDISES = True
     READS_LATER = (
         "gamma", "truncation", "batch_size", "t_max", "epochs", "minibatches", "chunk_length", "ppo_clip",
         "entropy_coef", "gae_lambda", "value_clip", "huber_delta", "normalise_advantages", "mask_dead",
@@ -138,7 +139,7 @@ class PolicyLearner(Learner):
         mask = batch["filled"][:, 1:].float()
         ends = continues(batch["terminated"][:, :-1], mask, args.truncation)
         advantages = rows.take_pairs(
-            gae(batch["reward"][:, :-1], rows.spread(values), ends, args.gamma, args.gae_lambda, mask)
+            gae(self.rewards(batch), rows.spread(values), ends, args.gamma, args.gae_lambda, mask)
         )
         said = rows.now(values)
         returns = advantages + said

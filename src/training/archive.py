@@ -111,8 +111,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         if writer is not None:
             run.logger.sinks.append(writing(folder / "tb")(writer.add_scalar))
         console = Console(run.t_env, args.t_max, f"{args.name} {run.task}")
-        console.say(f"archive: {folder}")
-        for line in [] if run.transfer is None else run.transfer.lines():
+        for line in _first_lines(run, folder):
             console.say(line)
         try:
             if args.evaluate:
@@ -139,6 +138,10 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     experiment.run(options={"--loglevel": "WARNING"})
     if observer.failure is not None:
         raise observer.failure  # in what sacred wrote last
+
+
+def _first_lines(run: Run, folder: Path) -> list[str]:
+    return [f"archive: {folder}", *([] if run.transfer is None else run.transfer.lines())]
 
 
 def _new_root(run: Run) -> Path:

@@ -14,14 +14,14 @@ from modules.start import start_orthogonally
 class RNNActor(nn.Module):
     """``π_i(a | τ_i)``: Linear, ReLU, GRU, and the head for the task's actions.
 
-    Reads from `args`: `rnn_hidden_dim`, `action_space`, `n_actions`, `n_agents`, `share_parameters`, `action_spread`,
-    `action_std`, `orthogonal_start`.
+    Reads from `args`: `rnn_hidden_dim`, `use_rnn`, `action_space`, `n_actions`, `n_agents`, `share_parameters`,
+    `action_spread`, `action_std`, `orthogonal_start`.
     """
 
     def __init__(self, input_size: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own)
+        self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own, args.use_rnn)
         self.head = make_head(
             args.action_space, args.rnn_hidden_dim, args.n_actions, args.action_spread, args.action_std, own
         )
