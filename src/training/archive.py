@@ -111,8 +111,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         if writer is not None:
             run.logger.sinks.append(writing(folder / "tb")(writer.add_scalar))
         console = Console(run.t_env, args.t_max, f"{args.name} {run.task}")
-        for line in _first_lines(run, folder):
-            console.say(line)
+        _say_first(run, folder, console)
         try:
             if args.evaluate:
                 evaluate(run, folder, console)
@@ -140,8 +139,9 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         raise observer.failure  # in what sacred wrote last
 
 
-def _first_lines(run: Run, folder: Path) -> list[str]:
-    return [f"archive: {folder}", *([] if run.transfer is None else run.transfer.lines())]
+def _say_first(run: Run, folder: Path, console: Console) -> None:
+    for line in [f"archive: {folder}", *([] if run.transfer is None else run.transfer.lines())]:
+        console.say(line)
 
 
 def _new_root(run: Run) -> Path:
