@@ -7,5 +7,6 @@
 
 from components.fresh_episodes import FreshEpisodes
 from components.replay_buffer import ReplayBuffer
+from components.segments import SegmentReplay
 
-EXPERIENCES = {"replay": ReplayBuffer, "fresh": FreshEpisodes}
+EXPERIENCES = {"replay": ReplayBuffer, "fresh": FreshEpisodes, "segments": SegmentReplay}

@@ -1,6 +1,7 @@
 """Learners by name. A learner is built as `learner(mac, scheme, logger, args)`."""
 
 from learners.coma_learner import COMALearner
+from learners.dream_learner import DreamLearner
 from learners.mmsa_learner import MMSALearner
 from learners.policy_learner import PolicyLearner
 from learners.q_learner import QLearner
@@ -10,6 +11,7 @@ REGISTRY = {
     "mmsa_learner": MMSALearner,
     "policy_learner": PolicyLearner,
     "coma_learner": COMALearner,
+    "dream_learner": DreamLearner,
 }
 # The configs of each learner that a person is told of where another one cannot do what is asked.
 METHODS = {
@@ -17,5 +19,6 @@ METHODS = {
     "mmsa_learner": ("mmsa",),
     "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
     "coma_learner": ("coma",),
+    "dream_learner": ("dmawm", "dreamer", "mabl", "mamba"),
 }
 MIXED = ("qmix", "vdn")  # those of a learner that can use a reward for each agent which cannot: they mix values

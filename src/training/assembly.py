@@ -99,6 +99,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             n_actions=info.n_actions,
             action_space=info.action_space,
             n_rewards=info.n_rewards,
+            noop=info.noop,
             obs_shape=info.obs_size,
             state_shape=info.state_size,
         )
