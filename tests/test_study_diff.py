@@ -59,6 +59,8 @@ def test_runs_that_differ_in_nothing_that_matters(runs, capsys):
          ("environment", "lbforaging", "2.0.0", "3.0.0", Effect.CHANGES)),
         ("info", {"environment": {}}, ("environment", "lbforaging", "2.0.0", "(not recorded)", Effect.CHANGES)),
         ("info", {"packages": {"torch": "0.1"}}, ("package", "torch", None, "0.1", Effect.ROUNDING)),
+        ("info", {"packages": {"torch": {"py/newargs": {"py/tuple": ["0.1"]}}}},  # as older archives have it
+         ("package", "torch", None, "0.1", Effect.ROUNDING)),
         ("run", {"status": "FAILED"}, ("course", "how it ended", "COMPLETED", "FAILED", Effect.CHANGES)),
         ("run", {"host": {"cpu": "abacus"}}, ("machine", "cpu", None, "abacus", Effect.ROUNDING)),
     ],

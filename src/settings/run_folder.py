@@ -99,7 +99,20 @@ def read_info(folder: Path) -> dict[str, Any]:
     info = read_json(path, advice) if path.exists() else {}
     if not isinstance(info, dict) or not isinstance(info.get("resumed", []), list):
         raise UserError(f"{path} is not what this version writes; {advice}")
+    for start in (info, *info.get("resumed", [])):
+        _read_versions(start)
     return info
+
+
+def _read_versions(start: Any) -> None:
+    """Put plain text in the place of what older archives have as versions of packages: a pickled object, as text."""
+    packages = start.get("packages") if isinstance(start, dict) else None
+    for name, version in packages.items() if isinstance(packages, dict) else ():
+        if isinstance(version, dict):
+            try:
+                packages[name] = str(version["py/newargs"]["py/tuple"][0])
+            except (KeyError, IndexError, TypeError):
+                packages[name] = "unknown"
 
 
 def _read_config(path: Path) -> dict[str, Any]:

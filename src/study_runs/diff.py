@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from settings import Effect, declared_settings, earlier_values, effects, flat, read_json
+from settings import Effect, declared_settings, earlier_values, effects, flat, read_info, read_json
 from study_runs.asked import CONFIG_DIR
 from utils.errors import UserError
 
@@ -68,7 +68,7 @@ def _read(folder: Path) -> _Archive:
     for file, data in zip(files, held, strict=True):
         if not isinstance(data, dict):
             raise UserError(f"{file} cannot be read (it holds no names); is this a run's folder?")
-    return _Archive(*held)
+    return _Archive(*held)._replace(info=read_info(folder))
 
 
 def _settings(a: _Archive, b: _Archive) -> Iterator[Difference]:

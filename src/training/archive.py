@@ -10,7 +10,6 @@ from typing import Any
 import torch as th
 from sacred import SETTINGS, Experiment
 from sacred.observers import FileStorageObserver
-from sacred.utils import apply_backspaces_and_linefeeds
 
 from envs import versions
 from learners.not_finite import NotFiniteError
@@ -26,11 +25,12 @@ from utils.errors import RunFailedError, UserError
 from utils.files import unwritable, write_whole, writing
 from utils.logging import Console
 from utils.memory import no_room
+from utils.printing import printed_to
 from utils.stopping import StopRequest, listening
 
 LESS = "a smaller batch_size, batch_size_run or network takes less, and buffer_device=cpu less of a GPU"
 SOURCE = Path(__file__).parents[1]
-SETTINGS.CAPTURE_MODE = "sys"  # prints of this process; file descriptors would also catch the workers'
+SETTINGS.CAPTURE_MODE = "no"  # sacred would write what is printed every ten seconds, and lose what comes last
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
 
@@ -74,18 +74,20 @@ class ArchiveObserver(FileStorageObserver):
             self._save(obj, path)
 
     def save_cout(self) -> None:
-        """Append what was printed."""
-        with self._told(Path(self.dir) / "cout.txt"):
-            super().save_cout()
+        """Do nothing: `printed_to` writes what is printed."""
+
+    def failed(self, path: Path, why: OSError) -> None:
+        """Remember, and tell, that a file of the archive cannot be written."""
+        self.failure = unwritable(path, why)
+        if self.stop is not None:
+            self.stop.failure = self.failure
 
     @contextmanager
     def _told(self, path: Path) -> Iterator[None]:
         try:
             yield
         except OSError as why:
-            self.failure = unwritable(path, why)
-            if self.stop is not None:
-                self.stop.failure = self.failure
+            self.failed(path, why)
 
 
 def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -> None:
@@ -96,7 +98,6 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     args = run.args
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
-    experiment.captured_out_filter = apply_backspaces_and_linefeeds
     experiment.add_config(dict(settings))
     observer = ArchiveObserver(_new_root(run) if resumed is None else resumed.parent, resumed)
     observer.begin(settings)
@@ -134,7 +135,9 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         console.say(f"archive: {folder}")
         return run.logger.latest["test_return_mean"]
 
-    experiment.run(options={"--loglevel": "WARNING"})
+    printed = observer.folder / "cout.txt"
+    with printed_to(printed, lambda why: observer.failed(printed, why)):
+        experiment.run(options={"--loglevel": "WARNING"})
     if observer.failure is not None:
         raise observer.failure  # in what sacred wrote last
 
@@ -158,7 +161,7 @@ def _new_root(run: Run) -> Path:
 def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     """Return what `info.json` says of the code: the commit, the environment's packages; and of each later start."""
     environment = versions(run.args.env, run.args.env_args)
-    code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": th.__version__}}
+    code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": str(th.__version__)}}
     if resumed is None:
         return code if run.transfer is None else code | {"transfer": run.transfer.told()}
     earlier = read_info(resumed)

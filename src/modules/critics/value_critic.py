@@ -6,9 +6,11 @@ Letters: R rows, N agents, S state size, I agent input size, H width.
 from collections.abc import Sequence
 from types import SimpleNamespace
 
+import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.actors.heads import SMALL
 from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.critics.inputs import StateAndNumber
 from modules.critics.value_norm import ValueNorm
@@ -55,6 +57,9 @@ class ValueCritic(nn.Module):
         self.norm = ValueNorm(args.value_norm_beta) if args.value_norm else None
         if args.orthogonal_start:
             start_orthogonally(self, self.last, 1.0)
+        with th.no_grad():  # values start near zero, whatever the scale of states is: the first targets hang on them
+            self.last.weight.mul_(SMALL)
+            self.last.bias.zero_()
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Return ``h (R, N, H)`` of ``s (R, S)``, or of each agent's inputs (R, N, S or I); see `HistoryEncoder`."""
