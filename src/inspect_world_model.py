@@ -4,6 +4,9 @@ Plays fresh episodes with a checkpoint and writes a report of what its world mod
 everything, its pictures as PNG, and its numbers as `errors.csv` and `report.json`.
 """
 
+import utils.packages_here  # noqa: F401  ends with one line where there are none
+
+# isort: split
 import shlex
 import sys
 from argparse import Namespace

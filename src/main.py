@@ -3,13 +3,16 @@
 Imports at the top stay light: worker processes import this file again, and a mistyped setting is answered at once.
 """
 
+import utils.packages_here  # noqa: F401  ends with one line where there are none
+
+# isort: split
 import secrets
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from settings import find_run, parse_command_line, resolve, resumed_settings
+from settings import find_run, parse_command_line, resolve, resumed_settings, settings_from
 from utils.exits import exit_code
 from utils.memory import keep_freed_memory
 
@@ -24,13 +27,15 @@ def main(argv: Sequence[str]) -> int:
 def _work(argv: Sequence[str]) -> None:
     command = parse_command_line(argv, CONFIG_DIR)
     resumed = None
-    if command.resume is None:
-        settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
-        if settings["seed"] is None:
-            settings["seed"] = secrets.randbelow(2**32)
-    else:
-        resumed = find_run(command.resume, command.updates, CONFIG_DIR)
+    if command.verb == "resume":
+        resumed = find_run(command.run, command.updates, CONFIG_DIR)
         settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
+    elif command.verb is not None:
+        settings = settings_from(command.verb, command.run, command.updates, CONFIG_DIR)
+    else:
+        settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
+    if settings["seed"] is None:
+        settings["seed"] = secrets.randbelow(2**32)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
     from training.archive import record  # brings Torch and sacred, which take seconds
     from training.assembly import build

@@ -3,6 +3,9 @@
 A folder is a run's own (`results/sacred/<task>/<algorithm>/<id>`) or any above; then all runs below it are taken.
 """
 
+import utils.packages_here  # noqa: F401  ends with one line where there are none
+
+# isort: split
 import json
 import sys
 from argparse import Namespace

@@ -4,6 +4,9 @@ Plays the episodes that the evaluation at that checkpoint played, without a scre
 every picture of the environment stands what each agent thought of its actions, and which one it chose.
 """
 
+import utils.packages_here  # noqa: F401  ends with one line where there are none
+
+# isort: split
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,8 @@
 """Comparisons of many runs: `python src/study.py run|status|stop|diff|report|export ...`; each has its `--help`."""
 
+import utils.packages_here  # noqa: F401  ends with one line where there are none
+
+# isort: split
 import sys
 from argparse import Namespace
 from collections.abc import Sequence

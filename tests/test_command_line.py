@@ -38,9 +38,10 @@ def test_both_spellings_of_the_two_names_are_understood_in_any_order(tree, argv)
 
 
 def test_a_run_to_resume_takes_the_place_of_both_names(tree):
-    assert parse_command_line(["resume=a b/1"], tree) == CommandLine("", "", {}, "a b/1")
-    command = parse_command_line(["resume=latest", "with", "t_max=5"], tree)
-    assert command == CommandLine("", "", {"t_max": "5"}, "latest")
+    assert parse_command_line(["resume=a b/1"], tree) == CommandLine("", "", {}, "resume", "a b/1")
+    for verb in ("resume", "evaluate", "continue"):
+        command = parse_command_line([f"{verb}=latest", "with", "t_max=5"], tree)
+        assert command == CommandLine("", "", {"t_max": "5"}, verb, "latest")
 
 
 def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_their_text(tree):
@@ -61,6 +62,7 @@ def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_thei
         ([*BOTH, "with", "with"], ["'with'"]),
         ([*BOTH, "with", "seed=3", "seed=4"], ["seed is given twice: 3 and 4"]),
         (["resume="], ["resume= needs a run's folder"]),
+        (["continue="], ["continue= needs a run's folder", "CHECKPOINT"]),
         (["resume=x", "--config=qmix"], ["leave out --config"]),
         (["resume=x", "resume=y"], ["'resume=y'"]),
         ([*BOTH, "resume=x"], ["'resume=x'"]),

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from settings import resolve
 from training.assembly import build
 from training.checkpoint import find_checkpoint, load_checkpoint
 from utils.commit import commit_of
+from utils.packages_here import complaint
 
 ALGORITHMS = ["mmsa", "mmsa_paper", "mmsa_td7", "qmix", "vdn", "iql"]
 TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "episodes_lost", "steps_per_second"}
@@ -208,3 +210,42 @@ def test_evaluation_epsilon_takes_random_actions_and_a_checkpoint_repeats_them(t
     assert csv_rows(again) == last
     greedy = play("vdn", "matrix_game", tmp_path / "greedy", **settings)
     assert len({row["return"] for row in csv_rows(greedy)}) == 1
+
+
+def test_a_run_is_evaluated_and_continued_by_its_folder_alone(tmp_path):
+    """Its task and settings are in it: nobody has to give them again."""
+    run = play("qmix", "lbf", tmp_path / "a", save_model_interval="80", test_interval="80")
+    elsewhere = f"local_results_path={tmp_path / 'b'}"
+    first = min((run / "checkpoints").iterdir(), key=lambda path: int(path.name[2:]))
+    assert main.main([f"evaluate={first}", "with", elsewhere]) == 0
+    assert main.main([f"continue={run}", "with", elsewhere, "t_max=260"]) == 0
+    evaluated, went_on = (next((tmp_path / "b").glob(f"sacred/*/qmix/{number}")) for number in (1, 2))
+    at = first.name[2:]
+    assert csv_rows(evaluated) == [row for row in csv_rows(run) if row["t_env"] == at] != []
+    steps = read(went_on, "metrics.json")["test_return_mean"]["steps"]
+    assert steps[0] == csv_rows_end(run) and steps[-1] >= 260
+    assert read(went_on, "config.json")["env_args"] == read(run, "config.json")["env_args"]
+
+
+def csv_rows_end(run):
+    return int(csv_rows(run)[-1]["t_env"])
+
+
+TOOLS = ("main.py", "study.py", "plot.py", "record.py", "inspect_world_model.py")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_python_without_the_packages_is_told_in_one_line_which_it_is(tool):
+    command = [sys.executable, "-S", str(MAIN.parent / tool), "--help"]  # -S: without installed packages
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith(f"error: this Python, {sys.executable}, is 3.") and done.stderr.count("\n") == 1
+
+
+def test_a_python_is_told_which_has_the_packages():
+    here = ("/usr/bin/python3", (3, 12), ["torch"])
+    assert complaint("/usr/bin/python3", (3, 12), [], None, []) == ""
+    told = complaint(*here, ".venv/bin/python", ["src/main.py", "-h"])
+    assert "has all packages: .venv/bin/python src/main.py -h" in told
+    assert "make demo" in complaint(*here, None, []) and "has no torch" in complaint(*here, None, [])
+    assert "is 3.9; 3.11 or later is needed" in complaint("/usr/bin/python3", (3, 9), [], None, [])

@@ -178,6 +178,9 @@ def draws(buffer: ReplayBuffer):
         (["resume=nowhere"], "no run here"),
         (["resume=latest"], "no run in results"),
         (["resume={run}"], "has trained its 200 steps"),
+        (["resume={run}", "with", "t_max=100"], "to train on: resume="),
+        (["continue={run}"], "take a t_max above"),
+        (["evaluate={run}/replay"], "evaluate={run}/replay: no run here"),
         (["resume={run}", "with", "lr=0.5"], "keeps its settings"),
         (["resume={run}", "with", "t_max=ten"], "t_max=ten"),
         (["resume={run}/checkpoints"], "no run here"),
@@ -189,7 +192,7 @@ def test_what_cannot_be_resumed_is_answered_in_one_line(argv, says, tmp_path, mo
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert main.main([word.format(run=folder) for word in argv]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("error: ") and says in err and err.count("\n") == 1
+    assert err.startswith("error: ") and says.format(run=folder) in err and err.count("\n") == 1
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -209,6 +212,11 @@ def test_latest_is_the_run_started_last(tmp_path, monkeypatch):
     play("vdn")
     assert main.main(words("iql", "matrix_game", settings_of("matrix_game"))) == 0
     assert find_run("latest", {}, main.CONFIG_DIR) == Path("results/sacred/one_step/iql/1")
+    assert main.main(words("vdn", "matrix_game", settings_of("matrix_game", local_results_path="results/demo"))) == 0
+    assert find_run("latest", {}, main.CONFIG_DIR) == Path("results/demo/sacred/one_step/vdn/1")
+    seen = {"checkpoint_path": "results/sacred/one_step/vdn/1", "evaluate": "True"}
+    assert main.main(words("vdn", "matrix_game", settings_of("matrix_game", **seen))) == 0
+    assert find_run("latest", {}, main.CONFIG_DIR) == Path("results/demo/sacred/one_step/vdn/1")
     settings = resumed_settings(Path("results/sacred/one_step/vdn/1"), {"t_max": "900"}, main.CONFIG_DIR)
     assert (settings["t_max"], settings["name"], settings["seed"]) == (900, "vdn", 1)
 

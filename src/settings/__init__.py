@@ -16,6 +16,7 @@ from settings.run_folder import (
     read_info,
     read_json,
     resumed_settings,
+    settings_from,
 )
 from settings.schema import Effect, Interval, Setting, Value, read_declaration, shown
 from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_mapping
@@ -25,5 +26,5 @@ __all__ = [
     "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_settings",
     "earlier_values", "effects", "extended", "file_label", "find_run", "flat", "identity", "parse_command_line",
     "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "resolve", "resumed_settings",
-    "shown", "to_args", "usage",
+    "settings_from", "shown", "to_args", "usage",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line as PyMARL's users know it: two config names, then `with key=value …`."""
+"""The command line as PyMARL's users know it: two config names, or an archived run, then `with key=value …`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,12 @@ from settings.schema import shown
 from utils.errors import UserError, nearest
 
 _FORM = "python src/main.py --config=NAME --env-config=NAME [with key=value ...]"
-_RESUME = "resume="
-_RESUME_FORM = "python src/main.py resume=RUN_FOLDER|latest [with t_max=...]"
+# What can be done with a run of the archive, in place of the two configs, which it has.
+_FORMS = {
+    "resume": "python src/main.py resume=RUN_FOLDER|latest [with t_max=...]",
+    "evaluate": "python src/main.py evaluate=RUN_FOLDER|CHECKPOINT|latest [with test_nepisode=...]",
+    "continue": "python src/main.py continue=RUN_FOLDER|CHECKPOINT|latest with t_max=...",
+}
 _FLAGS = {"--config": ALGS, "--env-config": ENVS}
 _HELP = ("--help", "-h")
 _EXAMPLES = """\
@@ -20,12 +24,16 @@ _EXAMPLES = """\
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What was asked for: names of the two configs, or a run to `resume`; the text of every setting after `with`."""
+    """What was asked for: names of the two configs, or what is done with which run; the text of every setting.
+
+    `verb` is resume, evaluate or continue, and `run` a folder, a checkpoint, or latest; without them both are None.
+    """
 
     config: str
     env_config: str
     updates: dict[str, str]
-    resume: str | None = None
+    verb: str | None = None
+    run: str | None = None
 
 
 def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
@@ -40,9 +48,9 @@ def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
     updates: dict[str, str] = {}
     after_with = False
     words = iter(argv)
-    resume: str | None = None
-    if argv and argv[0].startswith(_RESUME):
-        resume = _take_resume(next(words))
+    verb = run = None
+    if argv and argv[0].partition("=")[0] in _FORMS and "=" in argv[0]:
+        verb, run = _take_run(next(words))
     for word in words:
         if word.startswith("-"):
             _take_flag(word, next(words, "") if word in _FLAGS else None, flags, config_dir)
@@ -52,10 +60,10 @@ def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
             _take_assignment(word, updates)
         else:
             raise UserError(f"{shown(word)!r} stands before 'with' or without it; the form is: {_FORM}")
-    if resume is not None:
+    if verb is not None:
         if flags:
-            raise UserError(f"a resumed run has its configs: leave out {next(iter(flags))}; {_RESUME_FORM}")
-        return CommandLine("", "", updates, resume)
+            raise UserError(f"an archived run has its configs: leave out {next(iter(flags))}; {_FORMS[verb]}")
+        return CommandLine("", "", updates, verb, run)
     _refuse_missing(flags, config_dir)
     return CommandLine(flags["--config"], flags["--env-config"], updates)
 
@@ -69,9 +77,9 @@ def _refuse_missing(flags: dict[str, str], config_dir: Path) -> None:
 
 def usage(config_dir: Path) -> str:
     """Return the text of `--help`: the form, the configs found under `config_dir`, two examples."""
+    forms = "\n       ".join([_FORM, *_FORMS.values()])
     return (
-        f"usage: {_FORM}\n"
-        f"       {_RESUME_FORM}\n\n"
+        f"usage: {forms}\n\n"
         f"algorithms (--config):        {_choices('--config', config_dir)}\n"
         f"environments (--env-config):  {_choices('--env-config', config_dir)}\n"
         f"protocols (with protocol=):   {', '.join(config_names(config_dir, PROTOCOLS))}\n\n"
@@ -99,10 +107,11 @@ def _take_flag(word: str, following: str | None, flags: dict[str, str], config_d
     flags[flag] = value
 
 
-def _take_resume(word: str) -> str:
-    if word == _RESUME:
-        raise UserError(f"resume= needs a run's folder, or latest; the form is: {_RESUME_FORM}")
-    return word.removeprefix(_RESUME)
+def _take_run(word: str) -> tuple[str, str]:
+    verb, _, run = word.partition("=")
+    if not run:
+        raise UserError(f"{verb}= needs a run's folder, or latest; the form is: {_FORMS[verb]}")
+    return verb, run
 
 
 def _take_assignment(word: str, updates: dict[str, str]) -> None:

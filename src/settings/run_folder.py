@@ -4,7 +4,8 @@ The archive is data: its settings pass the same checks as a command line, and re
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,59 @@ from utils.errors import UserError
 LATEST = "latest"
 
 
-def find_run(name: str, changes: Mapping[str, str], config_dir: Path) -> Path:
-    """Return the folder of a run: `name` itself, or for "latest" the one started last below the results."""
+def find_run(name: str, changes: Mapping[str, str], config_dir: Path, verb: str = "resume") -> Path:
+    """Return the folder of a run: `name` itself, or for "latest" the training started last anywhere below the results.
+
+    Evaluations of a checkpoint do not count then. `verb` is what is to be done with it, for messages.
+    """
     if name != LATEST:
         if not (Path(name) / "config.json").is_file():
-            raise UserError(f"resume={shown(name)}: no run here; give results/sacred/<task>/<algorithm>/<id>")
+            raise UserError(f"{verb}={shown(name)}: no run here; give results/sacred/<task>/<algorithm>/<id>")
         return Path(name)
     results = changes.get("local_results_path", _default_results(config_dir))
-    runs = [path.parent for path in Path(results).glob("sacred/*/*/*/config.json") if path.parent.name.isdigit()]
+    runs = [folder for folder in _run_folders(Path(results)) if not _evaluates(folder)]
     if not runs:
-        raise UserError(f"resume=latest: no run in {shown(results)}; give a run's folder")
+        raise UserError(f"{verb}=latest: no run in {shown(results)}; give a run's folder")
     return max(runs, key=lambda folder: (folder / "config.json").stat().st_mtime)
+
+
+def _run_folders(results: Path) -> Iterator[Path]:
+    """Yield the folders of runs at any depth, `…/sacred/<task>/<algorithm>/<id>`: a study's and the demo's too."""
+    for place, below, files in os.walk(results):
+        folder = Path(place)
+        if "config.json" in files and folder.name.isdigit() and folder.parts[-4:-3] == ("sacred",):
+            below.clear()
+            yield folder
+
+
+def _evaluates(folder: Path) -> bool:
+    return _read_config(folder / "config.json").get("evaluate") is True
 
 
 def _default_results(config_dir: Path) -> str:
     return next(e.text for e in read_entries(config_dir / "default.yaml") if e.key == "local_results_path")
+
+
+def settings_from(verb: str, name: str, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
+    """Return the settings of a new run on the weights of an archived one: as it had them, but for those that change.
+
+    Args:
+        verb: "evaluate", or "continue" training.
+        name: a run's folder (its last checkpoint is taken), a checkpoint in it, or "latest".
+        changes: settings to differ, as text.
+        config_dir: where the settings are declared.
+    """
+    checkpoint = Path(name)
+    if (checkpoint / "numbers.json").is_file():
+        folder = checkpoint.resolve().parents[1]
+    else:
+        folder = checkpoint = find_run(name, changes, config_dir, verb)
+    start = {
+        "checkpoint_path": str(checkpoint),
+        "checkpoint_transfer": "false",
+        "evaluate": str(verb == "evaluate").lower(),
+    }
+    return archived_settings(folder, start | dict(changes), config_dir)
 
 
 def resumed_settings(folder: Path, changes: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
