@@ -21,7 +21,7 @@ from torch import Tensor
 
 from components.episode_batch import EpisodeBatch, Rows
 from envs.multiagentenv import MultiAgentEnv
-from recording.q_strip import Choice, draw_strip, scale_of, strip_width
+from recording.q_strip import Choice, chosen_rows, draw_strip, scale_of, strip_width
 from runners.base_runner import EpisodeResult
 from training.assembly import Run
 from training.checkpoint import run_folder_of
@@ -62,7 +62,8 @@ class Watched:
         q, _ = self.mac.step(batch, t_ep, hidden, bs)
         actions, hidden = self.mac.select_actions(batch, t_ep, hidden, epsilon, draws, bs)
         self.pictures.append(self.env.render().copy())
-        self.choices.append(Choice(q[0], batch.array("avail_actions")[0, t_ep], actions[0]))
+        chosen = chosen_rows(actions[0], self.env.info.action_space)
+        self.choices.append(Choice(q[0], batch.array("avail_actions")[0, t_ep], chosen))
         return actions, hidden
 
 
@@ -106,7 +107,7 @@ def frames(run: Run, count: int, fps: int) -> Iterator[Frame]:
 
 def _frame_drawer(run: Run, episode: Episode, where: str) -> Callable[[np.ndarray, Choice | None, str], Image.Image]:
     """Return a function that puts title, picture and strip on one sheet; an episode's bars share one scale."""
-    names, scale = run.runner.env.action_names(), scale_of(episode.choices)
+    names, scale = run.runner.env.action_names(), scale_of(episode.choices, run.mac.shows)
     n_agents = run.runner.info.n_agents
     width = strip_width(n_agents, episode.pictures[0].shape[1])
 

@@ -23,6 +23,8 @@ from modules.agents import REGISTRY as AGENTS
 class BasicMAC:
     """Reads from `args`: `agent`, `obs_last_action`, `obs_agent_id`, the ε settings, and what the agent reads."""
 
+    shows = "Q"  # what `step` returns, as films name it
+
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.n_agents = groups["agents"]
         self.n_actions = scheme["avail_actions"]["vshape"][0]

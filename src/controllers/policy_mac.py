@@ -26,6 +26,7 @@ class PolicyMAC(BasicMAC):
         if args.evaluation_epsilon > 0:
             raise ValueError("evaluation_epsilon is for values: in evaluation, policies take their likeliest actions")
         super().__init__(scheme, groups, args)
+        self.shows = "mean" if self.action_space.kind == "continuous" else "p"
 
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
         return ACTORS[args.actor](input_size, args)

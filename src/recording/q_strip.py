@@ -1,10 +1,12 @@
-"""The strip below a picture: for every agent, the value of each action and the one it chose.
+"""The strip below a picture: for every agent, the value or probability of each action, and what it chose.
 
-Letters: N agents, A actions.
+Letters: N agents, A actions, or rows of the strip in general: the numbers of a continuous action, or the choices of all
+parts of a multidiscrete one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +19,10 @@ UNAVAILABLE = "#C4C4C4"
 
 @dataclass(frozen=True)
 class Choice:
-    """What the agents thought and did at one step: q (N, A) float, available (N, A) bool, actions (N,) int."""
+    """What the agents thought and did at one step: q (N, A) float, available (N, A) bool, actions (N,) or (N, K) int.
+
+    q are values, probabilities, or the means of numbers; actions the rows that were chosen, K of them at once.
+    """
 
     q: np.ndarray
     available: np.ndarray
@@ -26,10 +31,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Scale:
-    """The values at the left and right end of every bar's place; 0 lies between or at one of them."""
+    """The values at the left and right end of every bar's place; 0 lies between or at one of them.
+
+    `symbol` says what they are: Q for values, p for probabilities, mean for numbers.
+    """
 
     low: float
     high: float
+    symbol: str = "Q"
 
     def share(self, value: float) -> float:
         """Return where a value lies, from 0 (left end) to 1; values beyond an end lie on it."""
@@ -41,12 +50,22 @@ class Scale:
         return f"{value:.{decimals}f}"
 
 
-def scale_of(choices: Sequence[Choice]) -> Scale:
-    """Return the scale on which all values of available actions have a place, and so does 0."""
+def chosen_rows(actions: np.ndarray, action_space: Any) -> np.ndarray:
+    """Return which rows a joint action (N, …) chooses, (N, K): none of numbers, one of each part's choices."""
+    each = actions.reshape(len(actions), -1)
+    if action_space.kind == "continuous":
+        return each[:, :0]
+    return each if action_space.kind == "discrete" else each + np.cumsum((0, *action_space.sizes[:-1]))
+
+
+def scale_of(choices: Sequence[Choice], symbol: str = "Q") -> Scale:
+    """Return the scale on which all values of available actions have a place, and so does 0; that of p ends at 1."""
+    if symbol == "p":
+        return Scale(0.0, 1.0, symbol)
     values = np.concatenate([choice.q[choice.available] for choice in choices])
     values = values[np.isfinite(values)]
     low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-    return Scale(low, high if high > low else low + 1.0)
+    return Scale(low, high if high > low else low + 1.0, symbol)
 
 
 def strip_width(n_agents: int, at_least: int) -> int:
@@ -91,14 +110,14 @@ class _Panel:
         self.canvas.circle((self.left + 9, y), 8, self.colour)
         self.canvas.text((self.left + 9, y), str(self.agent + 1), 10, PAPER, "mm")
         self.canvas.text((self.left + 23, y), f"agent {self.agent + 1}", TEXT + 1)
-        self.canvas.text((self.right - 8, y), "Q", TEXT, FAINT, "rm")
+        self.canvas.text((self.right - 8, y), self.scale.symbol, TEXT, FAINT, "rm")
         for action, name in enumerate(self.names):
             top = self.top + HEAD + action * ROW
             if choice is None:
                 self.canvas.text((self.left + 18, top + ROW / 2), name, TEXT, UNAVAILABLE)
             else:
                 self._row(top, name, *(part[self.agent, action] for part in (choice.q, choice.available)),
-                          chosen=choice.actions[self.agent] == action)  # fmt: skip
+                          chosen=action in np.atleast_1d(choice.actions[self.agent]))  # fmt: skip
         x = self._x(0.0)
         self.canvas.line([(x, self.top + HEAD), (x, self.top + HEAD + len(self.names) * ROW)], FAINT)
 
