@@ -5,6 +5,7 @@ import pytest
 import torch as th
 import toy_dreams as toy
 from fixtures_mmsa import CONFIG_DIR
+from tiny_runs import DREAMS
 
 from components.segments import SegmentReplay
 from controllers.dream_mac import DreamMAC
@@ -14,12 +15,7 @@ from learners.dream_learner import DreamLearner
 from settings import extended, resolve, to_args
 from utils.logging import Logger
 
-TINY = {
-    "world_hidden": "16", "latent_groups": "4", "latent_classes": "4", "world_width": "16", "decoder_width": "16",
-    "attention_heads": "2", "attention_hidden": "16", "actor_width": "16", "critic_width": "16", "critic_heads": "2",
-    "bins": "21", "bins_range": "3", "segments": "4", "segment_length": "8", "starts": "16", "horizon": "4",
-    "learn_after": "0", "learner_log_interval": "1", "cuda_graph": "False",
-}  # fmt: skip
+TINY = DREAMS | {"learn_after": "0", "learner_log_interval": "1"}
 METHODS = ["dreamer", "mamba", "mabl", "dmawm", "mabl_sg", "mabl_no_global", "dmawm_tc", "dmawm_ip", "dmawm_as"]
 every_method = pytest.mark.parametrize("method", METHODS)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch as th
-from tiny_runs import play, read, settings_of, words
+from tiny_runs import DREAMS, play, read, settings_of, words
 
 import main
 from components.replay_buffer import ReplayBuffer
@@ -76,6 +76,7 @@ def rows(folder):
         ("mmsa_paper", {}),
         ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
         ("mmsa", {"threads": "2"}),
+        ("dmawm", DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "buffer_size": "1000"}),
     ],
 )
 def test_a_run_that_died_goes_on_as_if_it_had_not(alg, settings, tmp_path):

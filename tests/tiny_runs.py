@@ -12,6 +12,12 @@ TINY = {
     "test_interval": "60", "test_nepisode": "3", "log_interval": "50", "learner_log_interval": "50",
     "target_update_interval": "16", "epsilon_anneal_time": "150", "save_model_interval": "80",
 }  # fmt: skip
+DREAMS = {
+    "world_hidden": "16", "latent_groups": "4", "latent_classes": "4", "world_width": "16", "decoder_width": "16",
+    "attention_heads": "2", "attention_hidden": "16", "actor_width": "16", "critic_width": "16", "critic_heads": "2",
+    "bins": "21", "bins_range": "3", "segments": "4", "segment_length": "8", "starts": "16", "horizon": "4",
+    "learn_after": "40", "buffer_size": "200",
+}  # fmt: skip
 LBF = {"env_args.key": "Foraging-5x5-2p-1f-v3", "env_args.episode_limit": "10"}
 
 

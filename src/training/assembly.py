@@ -109,20 +109,20 @@ def build(settings: Mapping[str, Any]) -> Run:
             mac.agent.to(_device(args.device))
             learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
             EpisodeBatch(runner.scheme, runner.groups, args.batch_size_run, runner.max_seq_length)  # is there room?
+            experience = EXPERIENCES[learner.EXPERIENCE](
+                runner.scheme,
+                runner.groups,
+                args.buffer_size,
+                runner.max_seq_length,
+                seed_number(args.seed, Stream.REPLAY),
+                "cpu" if args.buffer_device == "cpu" else learner.device,
+            )
         except ValueError as why:
             raise UserError(f"these settings do not go together: {why}") from why
         except (MemoryError, RuntimeError) as why:
             if no_room(why) is None:
                 raise
             raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
-        experience = EXPERIENCES[learner.EXPERIENCE](
-            runner.scheme,
-            runner.groups,
-            args.buffer_size,
-            runner.max_seq_length,
-            seed_number(args.seed, Stream.REPLAY),
-            "cpu" if args.buffer_device == "cpu" else learner.device,
-        )
         intervals = {"test": args.test_interval, "log": args.log_interval, "save": args.save_model_interval}
         due = {name: Every(interval, last=0) for name, interval in intervals.items()}
         run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, experience, logger, clock, due)
