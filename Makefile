@@ -5,13 +5,18 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
+# Which Torch: cpu where this machine has no NVIDIA driver, cuda where it has, or as said: make demo TORCH=cuda.
+# On Linux PyPI's Torch comes with CUDA; the one for CPUs alone is in an index of PyTorch's own (pytorch.org/get-started).
+TORCH     ?= $(if $(wildcard /proc/driver/nvidia/version)$(shell command -v nvidia-smi),cuda,cpu)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
 # MMSA on a small cooperative task: about two minutes on two CPU cores, and the return rises from 0 to near 1.
 DEMO_ARGS    := --config=mmsa --env-config=lbf with env_args.key=Foraging-5x5-2p-1f-v3 \
                 env_args.valid_actions_only=True env_args.episode_limit=25 t_max=50000 epsilon_anneal_time=20000 \
                 target_update_interval=50 test_interval=5000 log_interval=5000 threads=2 seed=1
 DEMO_RESULTS := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test clean
+.PHONY: demo test clean bad-torch
 
 demo: $(VENV)/.requirements
 	$(BIN)/python src/main.py $(DEMO_ARGS) local_results_path=$(DEMO_RESULTS)
@@ -26,13 +31,30 @@ test: $(VENV)/.requirements-dev
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/.requirements: requirements.txt $(VENV)/.created
+$(VENV)/.requirements: requirements.txt $(VENV)/.torch-$(TORCH)
 	$(PIP) -r requirements.txt
 	@touch $@
 
 $(VENV)/.requirements-dev: $(wildcard requirements-*.txt) $(VENV)/.requirements
 	$(PIP) -r requirements-dev.txt
 	@touch $@
+
+# Where the index cannot be reached, PyPI's Torch does as well, and takes more room.
+$(VENV)/.torch-cpu: requirements.txt $(VENV)/.created
+	@$(PIP) --retries 1 --timeout 15 --index-url $(CPU_INDEX) "$$(grep -o '^torch==[^ ]*' requirements.txt)" 2>/dev/null || \
+	    echo "$(CPU_INDEX) gives no Torch here, so PyPI's is taken: on Linux it brings CUDA along, 1.8 GB to load"
+	@rm -f $(VENV)/.torch-*
+	@touch $@
+
+$(VENV)/.torch-cuda: requirements.txt $(VENV)/.created
+	@rm -f $(VENV)/.torch-*
+	@$(BIN)/python -m pip uninstall --quiet --yes torch 2>/dev/null
+	@touch $@
+
+$(VENV)/.torch-$(TORCH): $(if $(filter cpu cuda,$(TORCH)),,bad-torch)
+
+bad-torch:
+	@echo 'error: TORCH=$(TORCH): it is cpu, or cuda' >&2; exit 1
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { echo 'error: no $(PYTHON) here; install Python 3.11 or later, or name one: make PYTHON=/path/to/python' >&2; exit 1; }
