@@ -51,11 +51,10 @@ class Scale:
 
 
 def chosen_rows(actions: np.ndarray, action_space: Any) -> np.ndarray:
-    """Return which rows a joint action (N, …) chooses, (N, K): none of numbers, one of each part's choices."""
-    each = actions.reshape(len(actions), -1)
+    """Return which rows a joint action chooses, (N,) or (N, K): none of numbers, one of each part's choices."""
     if action_space.kind == "continuous":
-        return each[:, :0]
-    return each if action_space.kind == "discrete" else each + np.cumsum((0, *action_space.sizes[:-1]))
+        return actions[:, :0]
+    return actions if action_space.kind == "discrete" else actions + np.cumsum((0, *action_space.sizes[:-1]))
 
 
 def scale_of(choices: Sequence[Choice], symbol: str = "Q") -> Scale:
