@@ -4,7 +4,7 @@ import pytest
 import torch as th
 from fixtures_mmsa import drifted, losses_of, make_batch, make_learner, slow_lambda_return, with_garbage
 
-from learners.targets import greedy_actions, td_lambda_targets
+from learners.targets import continues, greedy_actions, td_lambda_targets
 
 GAMMA = 0.9
 
@@ -67,3 +67,25 @@ def test_greedy_actions_are_the_best_available_ones():
     q = th.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-3.0, -2.0, -1.0]])
     avail = th.tensor([[True, True, True], [False, True, True], [True, False, False]])
     assert greedy_actions(q, avail).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["mmsa", "qmix", "iql"])
+def test_an_episode_that_was_cut_off_has_no_value_behind_it_if_asked_for(name):
+    found = []
+    for truncation in ("bootstrap", "end"):
+        learner = drifted(make_learner(name, truncation=truncation))
+        losses = []
+        for moved in (0.0, 1.0):
+            batch = make_batch([(3, "truncated")])
+            batch.array("state")[:, 3] += moved
+            batch.array("obs")[:, 3] += moved
+            losses.append(losses_of(learner, batch)["loss_td"])
+        found.append(losses[0] != losses[1])
+    assert found == [True, False]
+
+
+@pytest.mark.parametrize(("truncation", "expected"), [("bootstrap", [1, 1, 0, 1]), ("end", [1, 0, 0, 0])])
+def test_what_goes_on_behind_a_transition(truncation, expected):
+    terminated = th.tensor([[0, 0, 1, 0]]).bool().unsqueeze(-1)
+    mask = th.tensor([[1.0, 1, 0, 1]]).unsqueeze(-1)  # rows 2 and 3 stand for other episodes' ends
+    assert continues(terminated, mask, truncation)[0, :, 0].tolist() == expected

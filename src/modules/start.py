@@ -7,6 +7,7 @@ from modules.gru import AgentsGRU
 from modules.linear import Linear
 
 RELU_GAIN = 2**0.5
+SMALL = 0.01  # what last layers start with, times the usual: actions then are about as likely, values about zero
 
 
 def start_orthogonally(module: nn.Module, last: nn.Linear, last_gain: float) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from modules.actors.densities import Categorical, Categoricals, Gaussian
 from modules.linear import Linear
+from modules.start import SMALL
 
-SMALL = 0.01  # what the last layer starts with, times the usual: all actions then are about as likely
 LOWEST, HIGHEST = -5.0, 2.0  # of log σ where it depends on the state
 
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from torch import Tensor, nn
 
 from modules.actors.densities import Density
-from modules.actors.heads import SMALL, make_head
+from modules.actors.heads import make_head
 from modules.agents.history_encoder import HistoryEncoder, own_parameters
-from modules.start import start_orthogonally
+from modules.start import SMALL, start_orthogonally
 
 
 class RNNActor(nn.Module):

@@ -10,12 +10,11 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.actors.heads import SMALL
 from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.critics.inputs import StateAndNumber
 from modules.critics.value_norm import ValueNorm
 from modules.linear import Linear
-from modules.start import start_orthogonally
+from modules.start import SMALL, start_orthogonally
 
 
 class MLPEncoder(nn.Module):
