@@ -31,7 +31,10 @@ SC2, SC2V2 = (resolve("qmix", name, {}, CONFIGS.parent)["env_args"] for name in 
 LBF = {"valid_actions_only": True, "common_reward": True, "episode_limit": 50}
 MUJOCO = {"action_space": "bins", "n_bins": 5, "max_actions": 2000}
 TORQUES = MUJOCO | {"action_space": "continuous"}
-TEAM = {"common_reward": True, "reward_scalarisation": "sum"}
+TEAM = {
+    "kwargs": "{}", "common_reward": True, "reward_scalarisation": "sum", "state": "auto", "mask_in_obs": False,
+    "info_sums": None, "remake": "auto",
+}  # fmt: skip
 OWN = TEAM | {"common_reward": False}
 UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2"}  # no picture, or not without a screen
 COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}

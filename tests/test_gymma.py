@@ -20,9 +20,14 @@ LBF_V3, RWARE, SPREAD = "lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2a
 pytestmark = needs("gymma")
 
 
-def make(key, time_limit=25, common_reward=True, reward_scalarisation="sum"):
-    env_args = {"key": key, "time_limit": time_limit}
-    return make_env("gymma", {**env_args, "common_reward": common_reward, "reward_scalarisation": reward_scalarisation})
+ARGS = {
+    "kwargs": "{}", "time_limit": 25, "common_reward": True, "reward_scalarisation": "sum", "state": "auto",
+    "mask_in_obs": False, "info_sums": None, "remake": "auto",
+}  # fmt: skip
+
+
+def make(key, time_limit=25, **more):
+    return make_env("gymma", {"key": key, **ARGS, "time_limit": time_limit, **more})
 
 
 def test_foraging_equals_our_own_adapter():
@@ -82,7 +87,7 @@ def test_the_warehouse_equals_the_package_and_its_own_limit_is_ours():
 
 
 def test_agents_with_fewer_actions_and_shorter_views_are_padded():
-    env = make("pz-mpe-simple-speaker-listener-v4")
+    env = make("pz-mpe-simple-speaker-listener-v4", state="concat")
     env.reset(0)
     assert env.get_avail_actions().tolist() == [[True] * 3 + [False] * 2, [True] * 5]
     speaker, listener = env.get_obs()
@@ -185,18 +190,18 @@ def test_the_packages_limits_give_way(key, theirs):
     assert ends == [(False, False)] * (theirs + 4) + [(False, True)]
 
 
-def test_a_new_environment_is_made_for_each_episode_and_a_drawn_one_closed():
+def test_a_new_environment_is_made_for_each_episode_and_the_one_before_closed():
     env = make(SPREAD)
     env.reset(0)
     first, closed = env._game.env, []
     first.close = lambda: closed.append("first")
     env.reset(1)
     second = env._game.env
-    assert second is not first and not closed
+    assert second is not first and closed == ["first"]
     second.close = lambda: closed.append("second")
     assert env.render().shape == (700, 700, 3)
     env.reset(2)
-    assert closed == ["second"]
+    assert closed == ["first", "second"]
 
 
 def test_what_cannot_be_drawn_is_said_in_one_line():
@@ -226,7 +231,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line():
 )
 def test_keys_name_a_module_and_a_task(key, module, task, name):
     assert parse_key(key) == (module, task)
-    assert task_name("gymma", {"key": key}) == name
+    assert task_name("gymma", {"key": key, "kwargs": "{}"}) == name
 
 
 @pytest.mark.parametrize(
@@ -240,7 +245,7 @@ def test_keys_name_a_module_and_a_task(key, module, task, name):
         ("nothing-like-it", "Gymnasium knows no nothing-like-it; is a package: missing before it"),
         ("pz-mpe-simple-sprad-v3", "no module mpe2.simple_sprad_v3; did you mean simple_spread_v3"),
         ("pz-nowhere-x-v0", "no module pettingzoo.nowhere"),
-        ("nowhere:Env-v0", "needs the Python package nowhere, .* requirements-gymma.txt"),
+        ("nowhere:Env-v0", "neither a file nowhere.py in .* nor a Python package nowhere; .* requirements-gymma.txt"),
         ("os.path", "no parallel_env"),
     ],
 )
@@ -358,11 +363,15 @@ def test_a_gymnasium_reward_is_the_teams_or_one_for_each_agent(register, reward,
     ],
 )  # fmt: skip
 def test_a_reward_of_another_form_is_refused_at_the_first_step(register, reward, why):
-    env = make(register(actions=THREE, reward=reward))
+    with pytest.raises(UserError, match=why) as answer:
+        make(register(actions=THREE, reward=reward))
+    assert str(answer.value).endswith("at step 1 of the episode of seed 101") and "\n" not in str(answer.value)
+    env = make(register(actions=THREE))
     env.reset(4)
+    env._game.env.told = (reward, False, False)  # it has changed since the trial
     with pytest.raises(UserError, match=why) as answer:
         env.step(np.zeros(3, dtype=int))
-    assert str(answer.value).endswith("at step 1 of the episode of seed 4") and "\n" not in str(answer.value)
+    assert str(answer.value).endswith("at step 1 of the episode of seed 4")
 
 
 @pytest.mark.parametrize("reward, team", [([2.0], 2.0), (np.array([[2]]), 2.0), (2, 2.0)])
@@ -419,11 +428,9 @@ def test_pettingzoo_rewards_of_another_form_are_refused(leaving, monkeypatch, re
     monkeypatch.setattr(
         Leaving, "step", lambda self, actions: (step(self, actions)[0], rewards, *step(self, actions)[2:])
     )
-    env = make(leaving())
-    env.reset(2)
     with pytest.raises(UserError, match=why) as answer:
-        env.step(np.zeros(3, dtype=int))
-    assert str(answer.value).endswith("at step 1 of the episode of seed 2")
+        make(leaving())
+    assert str(answer.value).endswith("at step 1 of the episode of seed 101")
 
 
 def test_pettingzoo_may_give_one_reward_for_the_team(leaving, monkeypatch):

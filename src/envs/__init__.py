@@ -8,6 +8,7 @@ from typing import Any
 
 from envs.batch import EnvsInTurn
 from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
+from envs.task_code import needs
 from utils.errors import UserError, nearest
 
 __all__ = [
@@ -118,6 +119,4 @@ def _installed(path: str) -> Iterator[None]:
         if package == module.partition(".")[0]:
             raise
         requirements = REQUIREMENTS.get(module, "requirements.txt")
-        raise UserError(
-            f"{path} needs the Python package {package}, which is not installed: run `pip install -r {requirements}`"
-        ) from missing
+        raise UserError(f"{path} {needs(missing.name or '')}: run `pip install -r {requirements}`") from missing

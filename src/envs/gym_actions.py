@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.action_spaces import ActionSpace, Continuous, Discrete, MultiDiscrete
+from envs.task_code import MisfitError
 
 CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -18,28 +19,54 @@ CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 class Team(NamedTuple):
     """The team's common action space, and per agent: what exists of it, and what is left of it to one that is gone.
 
-    Both are (N, W) bool, see `MultiAgentEnv.get_avail_actions`. `spaces` are Gymnasium's, one per agent.
+    Both are (N, W) bool, see `MultiAgentEnv.get_avail_actions`. `spaces` are Gymnasium's, one per agent, and `sizes`
+    how many choices each of its parts has (none for numbers); `first` is where the numbers of Discrete spaces begin.
     """
 
     space: ActionSpace
     existing: np.ndarray
     gone: np.ndarray
     spaces: Sequence[spaces.Space]
+    sizes: Sequence[Sequence[int]] = ()
+    first: Sequence[int] = ()
+
+    def masked(self, agent: int, mask: Any) -> np.ndarray:
+        """Return what an agent's own mask leaves it, (W,) bool; `MisfitError` for a mask of another form.
+
+        A mask has a flag for each choice, part after part, or is a sequence of such masks, one for each part.
+        """
+        if self.space.kind == "continuous":
+            raise MisfitError("masks are for choices, and this agent sets numbers")
+        own = self.sizes[agent]
+        parts = mask if isinstance(mask, list | tuple) and len(mask) and np.ndim(mask[0]) == 1 else [mask]
+        flags = np.concatenate([np.asarray(part) for part in parts])
+        if flags.shape != (sum(own),) or flags.dtype.kind not in "biuf":
+            raise MisfitError(f"a mask has a flag for each of {sum(own)} choices; this one is {one_line(mask)}")
+        row, column, taken = self.gone[agent].copy(), 0, 0
+        widths = self.space.sizes if self.space.kind == "multidiscrete" else (len(row),)
+        for width, size in zip(widths, own, strict=False):
+            part = flags[taken : taken + size] != 0
+            if not part.any():
+                raise MisfitError("its mask allows no action")
+            row[column : column + width] = False
+            row[column : column + size] = part
+            column, taken = column + width, taken + size
+        return row
 
     def native(self, actions: np.ndarray) -> list[Any]:
         """Return a joint action, as `MultiAgentEnv.step` takes it, as what each agent's own space holds."""
         if self.space.kind == "discrete":
-            return [space.start.item() + action for space, action in zip(self.spaces, actions.tolist(), strict=True)]
+            return [first + action for first, action in zip(self.first, actions.tolist(), strict=True)]
         return [_native(space, iter(action)) for space, action in zip(self.spaces, actions, strict=True)]
 
 
 def team_of(each: Sequence[spaces.Space]) -> Team:
-    """Return the space in which a team acts whose agents have these spaces; ValueError, one line, if there is none."""
+    """Return the space in which a team acts whose agents have these spaces; raise `MisfitError` if there is none."""
     leaves = [list(_leaves(space)) for space in each]
     kinds = [_kind(agent, space, parts) for agent, (space, parts) in enumerate(zip(each, leaves, strict=True))]
     if "continuous" in kinds and len(set(kinds)) > 1:
         agent = next(agent for agent, kind in enumerate(kinds) if kind != "continuous")
-        raise ValueError(
+        raise MisfitError(
             f"agent {kinds.index('continuous')} sets numbers ({one_line(each[kinds.index('continuous')])}) and agent "
             f"{agent} makes choices ({one_line(each[agent])}): all must do the same"
         )
@@ -64,7 +91,7 @@ def _kind(agent: int, space: spaces.Space, leaves: Sequence[spaces.Space]) -> st
         return "multidiscrete"
     if leaves and all(isinstance(leaf, spaces.Box) and np.issubdtype(leaf.dtype, np.floating) for leaf in leaves):
         return "continuous"
-    raise ValueError(
+    raise MisfitError(
         f"agent {agent} acts in {one_line(space)}: it must be Discrete, MultiDiscrete, MultiBinary, a Box of floats, "
         "or a Tuple or Dict of choices alone or of Boxes alone"
     )
@@ -85,7 +112,8 @@ def _choosing(sizes: Sequence[Sequence[int]], each: Sequence[spaces.Space], kind
     columns = [np.arange(widest[part]) < own[:, part, None] for part in range(most)]
     first = np.concatenate([np.arange(width) == 0 for width in widest])
     space = Discrete() if kinds == {"discrete"} else MultiDiscrete(tuple(widest.tolist()))
-    return Team(space, np.concatenate(columns, axis=1), np.tile(first, (len(own), 1)), each)
+    starts = [int(one.start) for one in each] if isinstance(space, Discrete) else ()
+    return Team(space, np.concatenate(columns, axis=1), np.tile(first, (len(own), 1)), each, sizes, starts)
 
 
 def _continuous(each: Sequence[spaces.Space], leaves: Sequence[Sequence[spaces.Box]]) -> Team:

@@ -1,72 +1,107 @@
-"""Tasks of other packages by key: Gymnasium's with several agents (or one), and PettingZoo's parallel environments.
+"""Tasks of other packages, and people's own: Gymnasium's with several agents (or one), and PettingZoo's.
 
-`envs.gymma_keys` says what a key is, `envs.gymma_games` what a task returns.
+`envs.gymma_keys` says what a key is, `envs.gymma_games` what a task returns, `envs.gymma_task` what is found out of it.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from gymnasium import spaces
 
-from envs.gym_actions import Team, one_line, team_of
-from envs.gymma_games import MisfitError, Rewards, Views
+from envs.batch import EnvsInTurn
+from envs.gym_actions import one_line
+from envs.gymma_games import Game, Rewards, Shown
 from envs.gymma_keys import SUITES, find, parse_key
-from envs.multiagentenv import EnvInfo, MultiAgentEnv
+from envs.gymma_task import Task, find_out, numbers_in_shown
+from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv
+from envs.task_code import MisfitError, lost_episode, running, tasks_own
 from utils.errors import UserError
+
+LONGEST_LABEL = 60  # characters
 
 
 class GymmaEnv(MultiAgentEnv):
     """A task from another package, with actions of any kind in `envs.action_spaces`.
 
-    The environment is made anew for each episode, because some packages' reset depends on the episode before (LBF's
-    does). Observations are flattened and end with zeros where others' are longer; the state is all of them in a row.
-    What an agent's action space lacks is unavailable; an agent that has left sees zeros and has its first action alone
-    (of each part; of numbers none). The team's reward is the sum of the agents', or that divided by N, or what the task
-    gives if that is one number; with `common_reward=False` agents have their own. `time_limit` takes the place of
-    limits that environments count for themselves under a usual name: LBF and RWARE report those as the end of the
-    task, which they are not.
+    With `remake=always` the environment is made anew for each episode, because some packages' reset depends on the
+    episode before (LBF's does); `auto` finds out whether it must be where that takes long, see `envs.gymma_task`.
+    Observations are flattened and end with zeros where others' are longer; the state is the environment's own
+    (`state=auto`, where it has one) or all of them in a row. What an agent's action space lacks, or its mask forbids,
+    is unavailable; an agent that is not there sees zeros and has its first action alone (of each part; of numbers
+    none). The team's reward is the sum of the agents', or that divided by N, or what the task gives if that is one
+    number; with `common_reward=False` agents have their own. `time_limit` takes the place of limits that environments
+    count for themselves under a usual name: LBF and RWARE report those as the end of the task, which they are not.
+
+    Info: the numbers in the last step's infos, each the mean over agents, `battle_won` where they say who has won, and
+    the sums over steps of those that `info_sums` names.
     """
 
-    def __init__(self, key: str, time_limit: int, common_reward: bool, reward_scalarisation: str) -> None:
-        self._key, self._make = key, find(key, time_limit)
-        self._game = self._make()
-        self._team = self._spaces()
-        n_agents, obs_size = len(self._game.names), max(spaces.flatdim(space) for space in self._game.obs_spaces)
-        self._common_reward = common_reward
-        self._scale = 1.0 / n_agents if reward_scalarisation == "mean" else 1.0
-        self._seed, self._steps, self._drawn = 0, 0, False
+    def __init__(
+        self,
+        key: str,
+        kwargs: str,
+        time_limit: int,
+        common_reward: bool,
+        reward_scalarisation: str,
+        state: str,
+        mask_in_obs: bool,
+        info_sums: str | None,
+        remake: str,
+    ) -> None:
+        where = f"env_args.key={key}"
+        make = find(key, time_limit, json.loads(kwargs))
+        self._set_up(
+            find_out(where, make, time_limit, state, mask_in_obs, remake),
+            time_limit,
+            common_reward,
+            reward_scalarisation,
+            [name.strip() for name in (info_sums or "").split(",") if name.strip()],
+        )
+
+    def _set_up(self, task: Task, time_limit: int, common_reward: bool, scalarisation: str, sums: list[str]) -> None:
+        self._shared = (task, time_limit, common_reward, scalarisation, sums)
+        self._task, self._common_reward, self._to_sum = task, common_reward, sums
+        n_agents = len(task.names)
+        self._scale = 1.0 / n_agents if scalarisation == "mean" else 1.0
+        self._game: Game | None = None
+        self._seed, self._steps, self._taken = 0, 0, []
         self.info = EnvInfo(
             n_agents=n_agents,
-            n_actions=self._team.existing.shape[1],
-            obs_size=obs_size,
-            state_size=n_agents * obs_size,
+            n_actions=task.team.existing.shape[1],
+            obs_size=task.obs_shape[1],
+            state_size=task.state_size,
             episode_limit=time_limit,
             obs_dtype=np.dtype(np.float32),
             state_dtype=np.dtype(np.float32),
-            has_winner=False,
-            action_space=self._team.space,
+            has_winner=task.won is not None,
+            action_space=task.team.space,
             n_rewards=1 if common_reward else n_agents,
+            listed=tuple(name for name in (*task.figures, *(f"{name}_sum" for name in sums)) if name != "battle_won"),
+            notes=task.notes,
         )
 
-    def _spaces(self) -> Team:
-        for agent, space in enumerate(self._game.obs_spaces):
-            if not space.is_np_flattenable:
-                raise UserError(
-                    f"env_args.key={self._key}: agent {agent} sees {one_line(space)}, no vector of one length"
-                )
-        try:
-            return team_of(self._game.action_spaces)
-        except ValueError as why:
-            raise UserError(f"env_args.key={self._key}: {why}") from why
+    @classmethod
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
+        """Return n of these environments; what is found out of the task is found out once."""
+        first = cls(**env_args)
+        rest = iter([first])
+        return EnvsInTurn(lambda: next(rest, None) or cls._like(first), n)
+
+    @classmethod
+    def _like(cls, other: Self) -> Self:
+        env = cls.__new__(cls)
+        env._set_up(*other._shared)
+        return env
 
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
-        """Return Gymnasium's Id or PettingZoo's module, with dashes for what folder names lack."""
+        """Return Gymnasium's Id, PettingZoo's module or a class, then the arguments, dashes for what names lack."""
         found = parse_key(env_args["key"])
-        return re.sub(r"[^A-Za-z0-9_]+", "-", found.task or found.module or "")
+        return safe_name(found.task or found.module or "") + label(env_args["kwargs"])
 
     @classmethod
     def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
@@ -83,51 +118,91 @@ class GymmaEnv(MultiAgentEnv):
         return sorted({*gymnasium_too, *packages_distributions().get(package, [package])})
 
     def reset(self, seed: int) -> None:
-        """Make the environment anew and begin an episode drawn from `seed`."""
-        if self._drawn:
-            self._game.env.close()  # its window; the rest goes with the object
-        self._game, self._steps, self._drawn = self._make(), 0, False
-        self._seed = int(seed)
-        self._see(self._game.reset(self._seed))
+        """Begin an episode drawn from `seed`, in a new environment if the task needs one."""
+        if self._task.remake:
+            self.close()
+        self._seed, self._steps, self._taken = int(seed), 0, []
+        self._sums = dict.fromkeys(self._to_sum, 0.0)
+        self._doing("reset", self._begin)
+
+    def _begin(self) -> None:
+        if self._game is None:
+            self._game = self._task.make()
+        self._see(self._game.reset(self._seed), over=False)
 
     def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
         """Take one joint action; see `MultiAgentEnv.step`."""
         self._steps += 1
+        self._taken.append(actions.copy())
+        return self._doing("step", self._go_on)
+
+    def _go_on(self) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        shown, rewards, terminated, truncated = self._game.step(self._task.team.native(self._taken[-1]))
+        truncated = not terminated and (truncated or self._steps >= self.info.episode_limit)
+        self._see(shown, over=terminated or truncated)
+        return self._reward(rewards), terminated, truncated, self._figures(shown, terminated or truncated)
+
+    def _doing(self, what: str, work: Any) -> Any:
+        """Call the task's code; raise one line for what it returns, and lose the episode for what it raises."""
         try:
-            views, rewards, terminated, truncated = self._game.step(self._team.native(actions))
+            return work()
         except MisfitError as why:
             raise UserError(
-                f"env_args.key={self._key}: {why}, at step {self._steps} of the episode of seed {self._seed}"
+                f"{self._task.where}: {why}, at step {self._steps} of the episode of seed {self._seed}"
             ) from why
-        self._see(views)
-        truncated = not terminated and (truncated or self._steps >= self.info.episode_limit)
-        return self._reward(rewards), terminated, truncated, {}
+        except (UserError, EpisodeLostError):
+            raise
+        except BaseException as why:
+            if not tasks_own(why):
+                raise
+            lost = lost_episode(why, f"{self._task.where}: {what}()", self._seed, self._taken)
+            self._drop()
+            raise lost from why
+
+    def _drop(self) -> None:
+        """Leave an environment that has failed: the next episode has another one."""
+        game, self._game = self._game, None
+        try:
+            if game is not None:
+                game.env.close()
+        except BaseException as why:  # it has failed already, and that is told
+            if not tasks_own(why):
+                raise
 
     def _reward(self, rewards: Rewards) -> float | np.ndarray:
         if self._common_reward:
             return rewards if isinstance(rewards, float) else float(sum(rewards)) * self._scale
         if isinstance(rewards, float):
             raise UserError(
-                f"env_args.common_reward=False: {self._key} gives one reward for the team; take common_reward=True"
+                f"env_args.common_reward=False: {self._task.where} gives one reward for the team; take "
+                "common_reward=True"
             )
         return np.array(rewards)
 
-    def _see(self, views: Views) -> None:
-        self._obs = np.zeros((self.info.n_agents, self.info.obs_size), dtype=np.float32)
-        self._available = self._team.existing.copy()
-        for agent, view in enumerate(views):
-            if view is None:
-                self._available[agent] = self._team.gone[agent]
-            else:
-                self._obs[agent, : len(view)] = view
+    def _figures(self, shown: Shown, over: bool) -> dict[str, float]:
+        """Return the numbers of the last step, and add to the sums; before the end nothing is asked for."""
+        if not over and not self._sums:
+            return {}
+        told = numbers_in_shown(shown)
+        for name in self._sums:
+            self._sums[name] += told.get(name, 0.0)
+        if not over:
+            return {}
+        told |= {f"{name}_sum": value for name, value in self._sums.items()}
+        won = {} if self._task.won is None else {"battle_won": float(told.get(self._task.won, 0.0) == 1.0)}
+        return {name: told[name] for name in self.info.listed if name in told} | won
+
+    def _see(self, shown: Shown, over: bool) -> None:
+        self._obs, self._available = self._task.views(self._game, shown, over)
+        self._state = self._task.state(self._game) if self._task.has_state else self._obs.reshape(-1)
 
     def get_obs(self) -> np.ndarray:
         """Return (N, obs_size) float32."""
         return self._obs
 
     def get_state(self) -> np.ndarray:
-        """Return all observations in a row: (N * obs_size,) float32."""
-        return self._obs.reshape(-1)
+        """Return the environment's own state, or all observations in a row: (state_size,) float32."""
+        return self._state
 
     def get_avail_actions(self) -> np.ndarray:
         """Return (N, W) bool."""
@@ -135,9 +210,8 @@ class GymmaEnv(MultiAgentEnv):
 
     def render(self) -> np.ndarray:
         """Return the package's picture, (height, width, 3) uint8; raise `UserError` where it makes none."""
-        if self._game.env.render_mode != "rgb_array":
+        if getattr(self._game.env, "render_mode", None) != "rgb_array":
             raise UserError("this environment cannot be drawn: its package has no render mode rgb_array")
-        self._drawn = True
         try:
             return np.asarray(self._game.env.render())
         except Exception as why:  # anything: pyglet without a screen, a missing font, a missing library
@@ -145,4 +219,24 @@ class GymmaEnv(MultiAgentEnv):
 
     def close(self) -> None:
         """Close the environment."""
-        self._game.env.close()
+        game, self._game = self._game, None
+        if game is not None:
+            with running(f"{self._task.where}: close()"):
+                game.env.close()
+
+
+def safe_name(text: str) -> str:
+    """Return a text with dashes for what folder names lack."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text)
+
+
+def label(kwargs: str) -> str:
+    """Return arguments (JSON) as the end of a folder's name: readable, and never the same for others."""
+    given = json.loads(kwargs)
+    if not given:
+        return ""
+    plain = "".join(f"-{name}{value}" for name, value in given.items())
+    short = safe_name(plain).rstrip("-")
+    if short == plain and len(short) <= LONGEST_LABEL and all(isinstance(v, int) for v in given.values()):
+        return short
+    return f"{short[:LONGEST_LABEL].rstrip('-')}-{hashlib.sha256(kwargs.encode()).hexdigest()[:6]}"

@@ -12,26 +12,30 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.gym_actions import one_line
+from envs.gym_views import bare, infos_by_agent
+from envs.task_code import MisfitError
 
-Views = list[np.ndarray | None]  # what each agent sees, flattened; None for an agent that is gone
 Rewards = float | list[float]  # the team's; or each agent's, 0 for one that is gone
 
 
-class MisfitError(Exception):
-    """A task returned what does not fit, see above."""
+class Shown(NamedTuple):
+    """What each of N agents is shown: its observation and info, both None for one that is gone."""
+
+    seen: list[Any]
+    infos: list[Mapping[str, Any] | None]
 
 
 class Step(NamedTuple):
     """What a joint action led to."""
 
-    views: Views
+    shown: Shown
     rewards: Rewards
     terminated: bool
     truncated: bool
 
 
 class Game(ABC):
-    """One episode of a task of N agents; `names` are the agents'."""
+    """A task of N agents, one episode after the other; `names` are the agents'."""
 
     env: Any
     names: Sequence[str]
@@ -39,12 +43,17 @@ class Game(ABC):
     obs_spaces: Sequence[spaces.Space]
 
     @abstractmethod
-    def reset(self, seed: int) -> Views:
-        """Begin the episode."""
+    def reset(self, seed: int) -> Shown:
+        """Begin an episode."""
 
     @abstractmethod
     def step(self, actions: Sequence[Any]) -> Step:
         """Take the joint action, one member of each agent's action space."""
+
+    def state(self) -> Callable[[], Any] | None:
+        """Return the environment's own `state()`, if it has one."""
+        methods = (getattr(env, "state", None) for env in (self.env, bare(self.env)))
+        return next((method for method in methods if callable(method)), None)
 
 
 class GymnasiumGame(Game):
@@ -54,26 +63,40 @@ class GymnasiumGame(Game):
     each agent's is, and terminated unless one of them was truncated.
     """
 
-    def __init__(self, make: Callable[[], gymnasium.Env]) -> None:
-        self.env = make()
-        self._alone = not isinstance(self.env.action_space, spaces.Tuple)
-        self.action_spaces = self._each(self.env.action_space)
-        self.obs_spaces = self._each(self.env.observation_space)
+    def __init__(self, env: gymnasium.Env) -> None:
+        self.env = env
+        self._alone = not isinstance(env.action_space, spaces.Tuple)
+        self.action_spaces = self._each(env.action_space, "action_space")
         self.names = [str(agent) for agent in range(len(self.action_spaces))]
+        self.obs_spaces = self._each(env.observation_space, "observation_space")
 
-    def _each(self, of_all: Any) -> Sequence[Any]:
-        return [of_all] if self._alone else of_all
+    def _each(self, of_all: Any, what: str) -> Sequence[Any]:
+        if self._alone:
+            return [of_all]
+        several = isinstance(of_all, spaces.Tuple | list | tuple | np.ndarray)
+        if not several or (what != "action_space" and len(of_all) != len(self.names)):
+            raise MisfitError(f"{what} is {one_line(of_all)}: it must have a part for each of the agents")
+        return of_all
 
-    def reset(self, seed: int) -> Views:
+    def reset(self, seed: int) -> Shown:
         """Reset the environment."""
-        return self._flat(self.env.reset(seed=seed)[0])
+        told = self.env.reset(seed=seed)
+        if not isinstance(told, tuple) or len(told) != 2:
+            raise MisfitError("reset() must return observation and info, Gymnasium's two values")
+        return self._shown(*told)
 
     def step(self, actions: Sequence[Any]) -> Step:
         """Step the environment."""
-        seen, rewards, ended, cut, _ = self.env.step(actions[0] if self._alone else tuple(actions))
+        told = self.env.step(actions[0] if self._alone else tuple(actions))
+        if not isinstance(told, tuple) or len(told) != 5:
+            raise MisfitError("step() must return observation, reward, terminated, truncated and info: five values")
+        seen, rewards, ended, cut, info = told
         terminated = bool(np.all(ended))
         over = terminated or bool(np.all(np.logical_or(ended, cut)))
-        return Step(self._flat(seen), self._rewards(rewards), terminated, over and not terminated)
+        return Step(self._shown(seen, info), self._rewards(rewards), terminated, over and not terminated)
+
+    def _shown(self, seen: Any, info: Any) -> Shown:
+        return Shown(list(self._each(seen, "the observation")), infos_by_agent(info, self.names, self._alone))
 
     def _rewards(self, told: Any) -> Rewards:
         several = isinstance(told, list | tuple) or (isinstance(told, np.ndarray) and told.ndim > 0)
@@ -84,57 +107,86 @@ class GymnasiumGame(Game):
                 f"the reward is {one_line(told)}: it must be one number, the team's, or one for each of the "
                 f"{len(self.names)} agents"
             )
-        return [_number(own, f"the reward of agent {agent}") for agent, own in zip(self.names, told, strict=True)]
-
-    def _flat(self, seen: Any) -> Views:
-        return [spaces.flatten(space, own) for space, own in zip(self.obs_spaces, self._each(seen), strict=True)]
+        return [_number(own, "the reward of agent ", agent) for agent, own in zip(self.names, told, strict=True)]
 
 
 class ParallelGame(Game):
-    """A parallel environment of PettingZoo. Agents may leave before the others: then they see and do nothing."""
+    """A parallel environment of PettingZoo. Agents may come later, leave before the others, and come back.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.env = make()
-        self.names = self.env.possible_agents
-        self.action_spaces = [self.env.action_space(agent) for agent in self.names]
-        self.obs_spaces = [self.env.observation_space(agent) for agent in self.names]
+    Who is not there sees and does nothing.
+    """
 
-    def reset(self, seed: int) -> Views:
+    def __init__(self, env: Any) -> None:
+        self.env = env
+        self.names = list(env.possible_agents)
+        self.action_spaces = [env.action_space(agent) for agent in self.names]
+        self.obs_spaces = [env.observation_space(agent) for agent in self.names]
+
+    def reset(self, seed: int) -> Shown:
         """Reset the environment."""
-        return self._flat(self.env.reset(seed=seed)[0], self.env.agents)
+        told = self.env.reset(seed=seed)
+        if not isinstance(told, tuple) or len(told) != 2:
+            raise MisfitError("reset() must return observations and infos, PettingZoo's two values")
+        return self._shown(*told, self._here())
 
     def step(self, actions: Sequence[Any]) -> Step:
         """Step the environment."""
         chosen = dict(zip(self.names, actions, strict=True))
         acting = list(self.env.agents)
-        seen, rewards, ended, cut, _ = self.env.step({agent: chosen[agent] for agent in acting})
-        over = all(ended[agent] or cut[agent] for agent in acting)
-        terminated = all(ended[agent] for agent in acting)
-        views = self._flat(seen, acting if over else self.env.agents)  # the package empties `agents` at the end
-        return Step(views, self._rewards(rewards, acting), terminated, over and not terminated)
+        told = self.env.step({agent: chosen[agent] for agent in acting})
+        if not isinstance(told, tuple) or len(told) != 5:
+            raise MisfitError("step() must return observations, rewards, terminations, truncations and infos")
+        seen, rewards, ended, cut, infos = told
+        ends = _each(ended, acting, "termination")
+        over = all(map(np.logical_or, ends, _each(cut, acting, "truncation"))) if not all(ends) else True
+        here = self._here()
+        finished = bool(over) and not set(here) - set(acting)
+        terminated = finished and all(ends)
+        shown = self._shown(seen, infos, acting if finished else here)  # the package empties `agents` at the end
+        return Step(shown, self._rewards(rewards, acting), terminated, finished and not terminated)
+
+    def _here(self) -> list[str]:
+        here = list(self.env.agents)
+        if here != self.names and (strangers := [agent for agent in here if agent not in self.names]):
+            raise MisfitError(f"agent {strangers[0]} is there, which is none of possible_agents")
+        return here
+
+    def _shown(self, seen: Any, infos: Any, here: Sequence[str]) -> Shown:
+        own = infos if isinstance(infos, Mapping) else {}
+        if here == self.names:
+            return Shown(_each(seen, here, "observation"), [own.get(agent) for agent in here])
+        views = dict(zip(here, _each(seen, here, "observation"), strict=True))
+        return Shown(
+            [views.get(agent) for agent in self.names],
+            [own.get(agent) if agent in views else None for agent in self.names],
+        )
 
     def _rewards(self, told: Any, acting: Sequence[str]) -> Rewards:
         if not isinstance(told, Mapping):
             if np.ndim(told) == 0:
                 return _number(told, "the reward")
             raise MisfitError(f"the reward is {one_line(told)}: it must be a dict, with a number for each agent")
-        missing = [agent for agent in acting if agent not in told]
-        if missing:
-            raise MisfitError(f"there is no reward for agent {missing[0]}: the rewards are {one_line(told)}")
-        return [
-            _number(told[agent], f"the reward of agent {agent}") if agent in acting else 0.0 for agent in self.names
-        ]
-
-    def _flat(self, seen: Mapping[str, Any], here: Sequence[str]) -> Views:
-        each = zip(self.names, self.obs_spaces, strict=True)
-        return [spaces.flatten(space, seen[agent]) if agent in here else None for agent, space in each]
+        each = _each(told, acting, "reward")
+        own = {
+            agent: _number(reward, "the reward of agent ", agent) for agent, reward in zip(acting, each, strict=True)
+        }
+        return each if acting == self.names else [own.get(agent, 0.0) for agent in self.names]
 
 
-def _number(thing: Any, what: str) -> float:
+def _each(told: Any, agents: Sequence[str], what: str) -> list[Any]:
+    """Return what a dict by agent says of each of them."""
+    try:
+        return [told[agent] for agent in agents]
+    except (KeyError, TypeError, IndexError):
+        agent = next(agent for agent in agents if not isinstance(told, Mapping) or agent not in told)
+        raise MisfitError(f"there is no {what} for agent {agent}: the {what}s are {one_line(told)}") from None
+
+
+def _number(thing: Any, what: str, agent: str = "") -> float:
     """Return a real number, or an array that holds one alone, as a float."""
     if isinstance(thing, float):
         return float(thing)
     one = np.asarray(thing)
     if one.size != 1 or one.dtype.kind not in "biuf":
-        raise MisfitError(f"{what} is {one_line(repr(thing))}: it must be a number")
+        raise MisfitError(f"{what}{agent} is {one_line(repr(thing))}: it must be a number")
     return float(one.item())

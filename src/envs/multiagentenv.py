@@ -24,7 +24,8 @@ class EnvInfo:
     store an observation and a state without loss. With `has_winner`, the step info carries `battle_won`.
 
     `action_space` is what each agent acts in, and `n_actions` is W: A for discrete actions. `n_rewards` is 1 for a
-    team's reward, N for a reward per agent.
+    team's reward, N for a reward per agent. `listed` names the numbers in an episode's last info that the archive's
+    lists of episodes have columns for, and `notes` is what was found out of the task, one line each.
     `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
@@ -42,6 +43,8 @@ class EnvInfo:
     repeatable: bool = True
     action_space: ActionSpace = field(default_factory=Discrete)
     n_rewards: int = 1
+    listed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class View(NamedTuple):

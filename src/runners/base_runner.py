@@ -195,8 +195,9 @@ def _result(seed: int, returns: np.ndarray, length: int, last: Outcome) -> Episo
 
 
 def failed_run(line: str, fault: EpisodeLostError) -> RunFailedError:
-    """Return the error that ends a run, with the notes of the fault: a worker's traceback, where there is one."""
+    """Return the error that ends a run, with a fault's notes (a traceback), and what was `played` where it knows."""
     failure = RunFailedError(line)
+    failure.played = getattr(fault, "played", None)
     for note in getattr(fault, "__notes__", ()):
         failure.add_note(note)
     return failure

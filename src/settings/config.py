@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from settings.arguments import NOT_ONE, owner_of, with_argument
 from settings.former_names import former_config, former_setting
 from settings.schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
 from settings.yaml_file import Entry, read_entries
@@ -44,10 +45,22 @@ def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir
             raise UserError(
                 f"{key}={shown(text)}: is chosen by {_CHOSEN_BY[key]}, not after 'with'{f'; {hint}' if hint else ''}"
             )
+        owner = owner_of(key, (known for known, setting in declared.items() if setting.kind == "arguments"))
+        if owner is not None:
+            values[owner] = _with_argument(values[owner], owner, key, text)
+            continue
         if key not in declared:
             raise _unknown(key, declared, config, env_config, config_dir)
         values[key] = declared[key].parse(text)
     return {"name": config, "env_config": env_config, "env_args": {}} | _nested(values)
+
+
+def _with_argument(held: Value, owner: str, key: str, text: str) -> str:
+    name = key.removeprefix(f"{owner}.")
+    value = with_argument(str(held), name, text.strip()) if name.isprintable() and text.isprintable() else None
+    if value is None:
+        raise UserError(f"{shown(key)}={shown(text)}: must be an entry of {owner}, {NOT_ONE}")
+    return value
 
 
 def declared_settings(config: str, env_config: str, config_dir: Path) -> dict[str, Setting]:

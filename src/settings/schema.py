@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from settings.arguments import read_object
 from utils.errors import UserError
 
 Value = int | float | bool | str | None
@@ -16,7 +17,7 @@ _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _NUMBER = rf"[+-]?(?:\.?inf|(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?)"
 _DECLARATION = re.compile(
     rf"(?:(?P<number>int|float) *(?P<range>[\[(] *(?P<low>{_NUMBER}) *, *(?P<high>{_NUMBER}) *[\])])"
-    r"|(?P<word>bool|str)"
+    r"|(?P<word>bool|str|arguments)"
     r"|\{(?P<choices>[^{}]*)\})"
     r"(?P<null> or null)? *: *(?P<meaning>\S.*)"
 )
@@ -71,11 +72,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Setting:
-    """One declared setting: `kind` is int, float, bool, str or choice; only numbers have a `range`.
+    """One declared setting: `kind` is int, float, bool, str, choice or arguments; only numbers have a `range`.
 
-    `key` is dotted (`env_args.key`); `file` and `line` say where the declaration stands. For archives made before there
-    was the setting, `before` is its value, as text, or `before_as` the setting whose value it has; both are None where
-    nobody has said. `free`: whether a run that goes on may have another value than it began with.
+    `arguments` is an open group, see `settings.arguments`. `key` is dotted (`env_args.key`); `file` and `line` say
+    where the declaration stands. For archives made before there was the setting, `before` is its value, as text, or
+    `before_as` the setting whose value it has; both are None where nobody has said. `free`: whether a run that goes on
+    may have another value than it began with.
     """
 
     key: str
@@ -99,6 +101,7 @@ class Setting:
             "float": f"a float in {self.range and self.range.text}",
             "bool": "true or false",
             "str": "a text",
+            "arguments": "an object of JSON; each entry can be set by itself, as " + self.key + ".NAME=value",
             "choice": "one of " + ", ".join(self.choices),
         }
         return words[self.kind] + (" or null" if self.nullable else "")
@@ -109,7 +112,7 @@ class Setting:
         Raises UserError, one line that names setting, value, what is allowed and where it is declared.
         """
         if not isinstance(raw, str):
-            if raw is not None and self.kind in ("str", "choice"):
+            if raw is not None and self.kind in ("str", "choice", "arguments"):
                 raise self._refusal(repr(raw))
             raw = "null" if raw is None else repr(raw)
         text = raw.strip()
@@ -126,6 +129,8 @@ class Setting:
             return text if text in self.choices else None
         if self.kind == "str":
             return None if text in _NULLS else text
+        if self.kind == "arguments":
+            return read_object(text)
         number = _to_int(text) if self.kind == "int" else _to_float(text)
         return number if number is not None and self.range is not None and number in self.range else None
 

@@ -17,6 +17,7 @@ from settings import read_info
 from training.absolute import evaluate_best
 from training.assembly import Run
 from training.evaluation import evaluate
+from training.faults import faults_kept
 from training.loop import train
 from training.post_mortem import failed_update
 from training.resuming import save
@@ -136,14 +137,14 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         return run.logger.latest["test_return_mean"]
 
     printed = observer.folder / "cout.txt"
-    with printed_to(printed, lambda why: observer.failed(printed, why)):
+    with printed_to(printed, lambda why: observer.failed(printed, why)), faults_kept(run, observer.folder):
         experiment.run(options={"--loglevel": "WARNING"})
     if observer.failure is not None:
         raise observer.failure  # in what sacred wrote last
 
 
 def _say_first(run: Run, folder: Path, console: Console) -> None:
-    for line in [f"archive: {folder}", *([] if run.transfer is None else run.transfer.lines())]:
+    for line in [f"archive: {folder}", *run.runner.info.notes, *([] if run.transfer is None else run.transfer.lines())]:
         console.say(line)
 
 
@@ -162,6 +163,8 @@ def _said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     """Return what `info.json` says of the code: the commit, the environment's packages; and of each later start."""
     environment = versions(run.args.env, run.args.env_args)
     code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": str(th.__version__)}}
+    if run.runner.info.notes:
+        code["notes"] = list(run.runner.info.notes)
     if resumed is None:
         return code if run.transfer is None else code | {"transfer": run.transfer.told()}
     earlier = read_info(resumed)

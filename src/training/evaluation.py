@@ -56,16 +56,18 @@ def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> 
 def episode_list(run: Run, t_env: int, results: Sequence[EpisodeResult]) -> tuple[list[str], list[list[Any]]]:
     """Return header and rows of greedy episodes in the archive's lists: `eval_episodes.csv`, `absolute_episodes.csv`.
 
-    Agents with rewards of their own have a column each, `agent_0_return` and so on; `return` is their sum.
+    Agents with rewards of their own have a column each, `agent_0_return` and so on; `return` is their sum. What the
+    environment lists has columns too, empty where an episode did not tell.
     """
     info = run.runner.info
     header = ["t_env", "seed", "return", "length", "truncated", "won"]
     header += [f"agent_{agent}_return" for agent in range(info.n_rewards) if info.n_rewards > 1]
+    header += info.listed
     rows = []
     for result in results:
         won = str(int(result.info["battle_won"])) if info.has_winner else ""
         row = [t_env, result.seed, result.episode_return, result.length, int(result.truncated), won]
-        rows.append([*row, *(result.agent_returns or ())])
+        rows.append([*row, *(result.agent_returns or ()), *(result.info.get(name, "") for name in info.listed)])
     return header, rows
 
 
@@ -83,8 +85,8 @@ def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
     if results[0].agent_returns is not None:
         for agent, mean in enumerate(np.mean([result.agent_returns for result in results], axis=0)):
             figures[f"agent_{agent}_return_mean"] = mean
-    for key in results[0].info:
-        figures[f"{key}_mean"] = np.mean([result.info[key] for result in results])
+    for key in dict.fromkeys(key for result in results for key in result.info):  # some tasks tell some at times alone
+        figures[f"{key}_mean"] = np.mean([result.info[key] for result in results if key in result.info])
     for key, value in figures.items():
         run.logger.log_stat(prefix + key, float(value), run.t_env)
 

@@ -4,12 +4,14 @@ Episodes, evaluations and Torch draw from streams of the run's one seed.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from training.assembly import Run
 from training.evaluation import evaluate, keep_if_best, log_results
 from training.seeding import Stream, episode_streams
+from utils.errors import RunFailedError
 from utils.logging import Console, describe_shares
 from utils.random_state import restore_random
 from utils.stopping import StopRequest
@@ -27,7 +29,8 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
         evaluate(run, folder, console)
         keep_if_best(run, folder)
     while run.t_env < args.t_max:
-        play_round(run)
+        with _saved_at_a_fault(run, folder, save):
+            play_round(run)
         learn(run)
         last = run.t_env >= args.t_max
         if due["log"].due(run.t_env):
@@ -39,6 +42,17 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
             save(run, folder)
         console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
         stop.check()
+
+
+@contextmanager
+def _saved_at_a_fault(run: Run, folder: Path, save: Callable[[Run, Path], object]) -> Iterator[None]:
+    """Write a checkpoint, if there are to be any, before a round that failed ends the run: nothing of it was taken."""
+    try:
+        yield
+    except RunFailedError:
+        if run.args.save_model:
+            save(run, folder)
+        raise
 
 
 def _warn_of_a_late_start(run: Run, console: Console) -> None:

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 class UserError(Exception):
     """A mistake in a setting, a name or a file: one line that says what is wrong and what to do.
 
-    `main.py` prints it as `error: …` and exits with code 2; nothing has been written by then.
+    `main.py` prints it as `error: …`, after its notes (the traceback of somebody's task), and exits with code 2;
+    nothing has been written by then.
     """
 
 

@@ -20,6 +20,8 @@ def exit_code(work: Callable[[], None], interrupted: str) -> int:
     try:
         work()
     except UserError as mistake:
+        for note in getattr(mistake, "__notes__", ()):
+            print(note, file=sys.stderr)
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     except RunFailedError as failure:

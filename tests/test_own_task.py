@@ -1,0 +1,286 @@
+"""Tasks that people write in one file, with the habits that people have: each works, or is told in one line."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packages import needs
+from test_gymma import ARGS
+from tiny_runs import csv_rows, play, read, settings_of, words
+
+import main
+from envs import make_env, task_name
+from settings import resolve
+from utils.errors import UserError
+
+pytestmark = needs("gymma")
+
+HEAD = """
+import numpy as np
+from gymnasium import Env, spaces
+"""
+GRID = Path(__file__).with_name("line_task.py").read_text()
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Write files into a directory of its own, from which everything is started; return a function that does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+
+    def write(name, text):
+        Path(f"{name}.py").write_text(text)
+        return name
+
+    yield write
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def make(key, **more):
+    return make_env("gymma", {"key": key, **ARGS, **more})
+
+
+def refused(key, **more):
+    with pytest.raises(UserError) as answer:
+        make(key, **more)
+    assert "\n" not in str(answer.value)
+    return answer.value
+
+
+@pytest.mark.parametrize("key", ["line", "line:Line", "line:parallel_env"])
+def test_a_file_beside_the_run_is_a_task(beside, key):
+    beside("line", GRID)
+    env = make(key)
+    env.reset(0)
+    assert (env.info.n_agents, env.info.n_actions, env.info.obs_size, env.info.state_size) == (2, 3, 2, 3)
+    assert env.info.has_winner and set(env.info.listed) == {"distance", "success"}
+
+
+GYM = (
+    HEAD
+    + """
+import gymnasium
+
+class Two(Env):
+    action_space = spaces.Tuple([spaces.Discrete(2)] * 2)
+    observation_space = spaces.Tuple([spaces.Box(0, 1, (1,))] * 2)
+
+    def reset(self, seed=None, options=None):
+        return (np.zeros(1), np.zeros(1)), {}
+
+    def step(self, actions):
+        return (np.ones(1), np.ones(1)), float(sum(actions)), False, False, {}
+
+gymnasium.register("Two-v0", entry_point=Two)
+"""
+)
+
+
+@pytest.mark.parametrize("key", ["two_here:Two-v0", "two_here:Two"])
+def test_so_is_one_that_registers_with_gymnasium_or_has_a_class(beside, key):
+    beside("two_here", GYM)
+    env = make(key, time_limit=3)
+    env.reset(0)
+    assert [env.step(np.array([1, 1]))[:3] for _ in range(3)] == [(2.0, False, False)] * 2 + [(2.0, False, True)]
+
+
+def test_masks_offer_only_what_is_legal(beside):
+    env = make(beside("line", GRID))
+    for seed in range(5):
+        rng, over = np.random.default_rng(seed), False
+        env.reset(seed)
+        while not over:
+            left, right = env.get_obs()[0]
+            available = env.get_avail_actions()
+            assert available.tolist() == [[at > 0, True, at < 4] for at in (left, right)]
+            over = any(env.step(np.array([rng.choice(np.flatnonzero(row)) for row in available]))[1:3])
+    assert make("line", mask_in_obs=True).info.obs_size == 5
+
+
+IN_OBS = 'return {a: {"observation": here, "action_mask": self.masks[a]} for a in self.agents}'
+SPACE = GRID[GRID.index("return spaces.Dict") : GRID.index("    def action_space")]
+TO_INFOS = GRID.replace(IN_OBS, "return dict.fromkeys(self.agents, here)").replace(
+    SPACE, "return spaces.Box(0, self.size, (2,), np.float32)\n\n"
+)
+AT_RESET = TO_INFOS.replace("{a: {} for a in self.agents}", '{a: {"action_mask": self.masks[a]} for a in self.agents}')
+METHOD = "    def {name}(self):\n        return {told}\n\n    def state(self)"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        AT_RESET.replace('"success": met}', '"success": met, "action_mask": self.masks[a]}'),
+        TO_INFOS.replace("    def state(self)", METHOD.format(name="action_masks", told="self.masks")),
+        TO_INFOS.replace(
+            "    def state(self)", METHOD.format(name="get_avail_actions", told="list(self.masks.values())")
+        ),
+    ],
+    ids=["infos", "action_masks()", "get_avail_actions()"],
+)
+def test_masks_in_infos_and_by_methods_are_the_same(beside, source):
+    beside("line", GRID)
+    one, other = make("line"), make(beside("line_two", source))
+    for env in (one, other):
+        env.reset(3)
+    rng, over = np.random.default_rng(0), False
+    while not over:
+        np.testing.assert_array_equal(one.get_avail_actions(), other.get_avail_actions())
+        np.testing.assert_array_equal(one.get_obs(), other.get_obs())
+        actions = np.array([rng.choice(np.flatnonzero(row)) for row in one.get_avail_actions()])
+        told = one.step(actions)
+        assert told == other.step(actions)
+        over = any(told[1:3])
+
+
+UNFIT = {
+    "np.array([at > 0, 1, at < last], np.int8)": [
+        ("np.zeros(3, np.int8)", "agent left: its mask allows no action, at step 0 of the episode of seed 101"),
+        ("np.ones(2, np.int8)", "agent left: a mask has a flag for each of 3 choices; this one is .*at step 0"),
+    ],
+    '"observation": here,': [
+        ('"observation": here[:1],', r"the observation of agent left does not fit its space Box.*its shape is \(1,\)"),
+        ('"observation": "x",', "the observation of agent left does not fit its space Box.*at step 0"),
+        ("", "the observation of agent left does not fit its space Box.*at step 0"),
+    ],
+    "return np.array([self.at": [("return np.ones(self.at['left'] + 1) #", r"state\(\) has \d numbers, and had \d be")],
+}
+
+
+@pytest.mark.parametrize("change, why", [((old, new), why) for old, each in UNFIT.items() for new, why in each])
+def test_what_does_not_fit_is_told_with_agent_step_and_seed(beside, change, why):
+    assert change[0] in GRID
+    assert re.search(why, str(refused(beside("line", GRID.replace(*change)))))
+
+
+def test_arguments_reach_the_constructor_and_the_archive_s_name(beside):
+    beside("line", GRID)
+    updates = {
+        "env_args.key": "line", "env_args.kwargs.size": "7", "env_args.kwargs.goal": "north east",
+        "env_args.kwargs.layout.rows": "[[1, 2], [3, 4]]",
+    }  # fmt: skip
+    env_args = resolve("qmix", "gymma", updates, main.CONFIG_DIR)["env_args"]
+    env = make_env("gymma", env_args)
+    env.reset(0)
+    line = env._game.env
+    assert (line.size, line.goal, line.layout) == (7, "north east", {"rows": [[1, 2], [3, 4]]})
+    assert task_name("gymma", env_args).startswith("line-goalnorth-east-layout-rows-1-2-3-4-size7-")
+    plain = resolve("qmix", "gymma", {"env_args.key": "line", "env_args.kwargs.size": "7"}, main.CONFIG_DIR)["env_args"]
+    assert task_name("gymma", plain) == "line-size7"
+
+
+@pytest.mark.parametrize(
+    "value", ["5", "0.5", "true", "null", "[1, 'a', {\"b\": 2}]", '"5"', "a b", "/tmp/x.yaml", "NaN"]
+)
+def test_an_archived_argument_is_read_back_as_it_was(value):
+    args = resolve("qmix", "gymma", {"env_args.kwargs.N": value}, main.CONFIG_DIR)["env_args"]["kwargs"]
+    again = resolve("qmix", "gymma", {"env_args.kwargs": args}, main.CONFIG_DIR)["env_args"]["kwargs"]
+    assert args == again and list(json.loads(args)) == ["N"]
+
+
+def test_arguments_that_the_constructor_does_not_take_are_told(beside):
+    beside("line", GRID)
+    why = str(refused("line:Line", kwargs='{"sizes": 3}'))
+    assert "env_args.kwargs.sizes: Line takes no sizes; did you mean size" in why
+    beside("needs", GRID.replace("size=5, goal", "size, goal"))
+    assert "Line needs size: give env_args.kwargs.size=..." in str(refused("needs:Line"))
+
+
+EXITS = "    def close(self):\n        exit(0)\n\n    def state("
+RAISING = {
+    "import": (GRID + "\nraise RuntimeError('no\\nlicence')\n", r"import line: RuntimeError: no licence \(line.py:"),
+    "import exits": (GRID + "\nimport sys\nsys.exit(0)\n", r"import line: the task's code called sys.exit\(0\)"),
+    "making": (GRID.replace("self.size, self.goal", "{}['x']; self.size, self.goal"), "making the .*: KeyError: 'x'"),
+    "reset": (GRID.replace("rng = np", "raise KeyboardInterrupt; rng = np"), r"reset\(101\): KeyboardInterrupt"),
+    "step": (
+        GRID.replace("met = ", "1 / 0; met = "),
+        "in step 1 of the episode of seed 101, actions .*ZeroDivisionErr",
+    ),
+    "close": (GRID.replace("    def state(", EXITS), r"close\(\): the task's code called sys.exit\(0\)"),
+    "submodule": (
+        "import pettingzoo.none\n" + GRID,
+        "line needs pettingzoo.none, which the installed version of petti",
+    ),
+    "package": ("import nowhere_here\n" + GRID, "line needs the Python package nowhere_here, which is not installed"),
+}
+
+
+@pytest.mark.parametrize("place", RAISING)
+def test_a_fault_at_the_door_is_one_line_and_its_traceback(beside, place, capsys):
+    source, why = RAISING[place]
+    beside("line", source)
+    error = refused("line")
+    assert re.search(why, str(error)), str(error)
+    settings = settings_of("gymma", **{"env_args.key": "line"})
+    sys.modules.pop("line", None)
+    assert main.main(words("qmix", "gymma", settings)) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: env_args.key=line") and "/src/envs/" not in err
+    assert ("Traceback" in err) == (place not in ("submodule", "package")) and not Path("results").exists()
+
+
+def test_a_file_that_another_module_hides_is_told(beside):
+    assert "is hidden by another module of this name" in str(refused(beside("study", GRID)))
+    assert "there is neither a file nothing_here.py in" in str(refused("nothing_here:Env-v0"))
+    beside("line", GRID)
+    assert "there is no module line.part; line is a single file: name it alone" in str(refused("line.part"))
+
+
+@pytest.mark.parametrize("runner", ["vector", "parallel"])
+def test_a_fault_in_flight_is_kept_and_can_be_repeated(beside, runner, capsys):
+    late = GRID.replace(
+        "rng = np", "self.seed = seed; rng = np"
+    ).replace("met = ", "1 / (0 if self.seed % 11 == 0 and self.seed > 102 else 1); met = ")  # fmt: skip
+    beside("line", late)
+    more = {"env_args.key": "line", "env_args.time_limit": "10", "runner": runner, "max_losses_in_a_row": "1"}
+    assert main.main(words("qmix", "gymma", settings_of("gymma", **more))) == 1
+    err = capsys.readouterr().err
+    said = err.splitlines()[-1]
+    assert (
+        "lost 2 times in a row" in said and "ZeroDivisionError" in said and "in step 1 of the episode of seed" in said
+    )
+    assert "line.py" in err and "to play this very episode again: python src/doctor.py --repeat" in err
+    (folder,) = [path.parent for path in Path("results").glob("sacred/*/*/*/config.json")]
+    fault = read(folder, "fault.json")
+    assert fault["seed"] % 11 == 0 and len(fault["actions"]) == 1 and "Traceback" in fault["notes"][0]
+    if read(folder, "metrics.json").get("episode"):
+        assert list((folder / "checkpoints").iterdir())
+
+
+def test_infos_reach_the_log_and_the_lists(beside, tmp_path):
+    beside("line", GRID)
+    more = {"env_args.key": "line", "env_args.time_limit": "10", "env_args.info_sums": "distance"}
+    folder = play("iql", "gymma", tmp_path / "runs", **more)
+    row, figures = csv_rows(folder)[-1], read(folder, "metrics.json")
+    assert {"distance", "distance_sum", "success", "won"} <= set(row)
+    assert float(row["won"]) == float(row["success"]) and float(row["distance_sum"]) >= float(row["distance"])
+    assert {"test_battle_won_mean", "test_distance_mean", "distance_sum_mean"} <= set(figures)
+
+
+SLOW = GRID.replace("self.size, self.goal", "import time; time.sleep(0.05); self.size, self.goal")
+
+
+def test_one_environment_plays_all_episodes_where_making_one_is_slow_and_reset_is_honest(beside):
+    env = make(beside("slow", SLOW))
+    assert "one environment plays them all" in env.info.notes[0]
+    env.reset(0)
+    first = env._game.env
+    env.reset(1)
+    assert env._game.env is first
+    forgetful = SLOW.replace("rng = np.random.default_rng(seed)", "rng = np.random.default_rng(None)")
+    again = make(beside("forgetful", forgetful))
+    assert "a new environment is made for each episode" in again.info.notes[0]
+    again.reset(0)
+    first = again._game.env
+    again.reset(1)
+    assert again._game.env is not first
+    always = make("slow", remake="always")
+    always.reset(0)
+    first = always._game.env
+    always.reset(1)
+    assert always._game.env is not first
