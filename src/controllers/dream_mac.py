@@ -41,6 +41,7 @@ class DreamMAC:
         )  # fmt: skip
         self.agent = nn.ModuleDict({"world": self.world, "actor": self.actor})
         self.groups = args.latent_groups
+        self.shows = "mean" if self.space.kind == "continuous" else "p"  # what `step` gives
 
     @property
     def device(self) -> th.device:
@@ -94,7 +95,7 @@ class DreamMAC:
         Returns:
             actions (n, N, …) as the action space has them, and what to carry on, (n, N, F).
         """
-        density, features = self.step(batch, t_ep, hidden, bs, draws)
+        density, features = self._density(batch, t_ep, hidden, bs, draws)
         if draws is None:
             actions = density.mode()
         else:
@@ -102,8 +103,13 @@ class DreamMAC:
         actions = actions.cpu().numpy()
         return (actions[..., 0] if self.space.kind == "discrete" else actions), features
 
-    def step(
-        self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows, draws: np.ndarray | None = None
+    def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
+        """Return the probabilities of choices, or means of numbers, (n, N, W), and what to carry on; draws nothing."""
+        density, features = self._density(batch, t, hidden, bs, None)
+        return density.probabilities().cpu().numpy(), features
+
+    def _density(
+        self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows, draws: np.ndarray | None
     ) -> tuple[Density, Tensor]:
         """Return the density over actions at one step, and the features (n, N, F) it was made of."""
         obs = self._tensor(batch.array("obs")[bs, t])
