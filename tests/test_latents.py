@@ -27,7 +27,8 @@ def reference(log_p):
 @pytest.mark.parametrize("unimix", [0.0, 0.01, 0.5])
 def test_a_share_of_the_uniform_distribution_is_mixed_in(unimix):
     logits = some_logits()
-    p = latents.log_probabilities(logits, C, unimix).exp()
+    p = latents.probabilities(logits, C, unimix)
+    th.testing.assert_close(latents.log_probabilities(logits, C, unimix).exp(), p)
     th.testing.assert_close(p, (1 - unimix) * logits.view(B, G, C).softmax(-1) + unimix / C)
 
 
@@ -38,21 +39,21 @@ def test_no_class_is_impossible():
 
 def test_what_is_drawn_has_the_frequencies_asked_for():
     p = th.tensor([[0.1, 0.2, 0.7]]).expand(20000, 1, 3)
-    for onehots in (latents.draw(p.log()), latents.draw(p.log(), th.rand(20000, 1))):
+    for onehots in (latents.draw(p), latents.draw(p, th.rand(20000, 1))):
         assert (onehots.sum(-1) == 1).all()
         th.testing.assert_close(onehots.mean(dim=0), p[0], atol=0.015, rtol=0)
 
 
 def test_given_numbers_draw_by_the_inverse_of_the_cumulated_probabilities():
-    log_p = th.tensor([0.25, 0.5, 0.25]).log().expand(6, 1, 3)
+    p = th.tensor([0.25, 0.5, 0.25]).expand(6, 1, 3)
     numbers = th.tensor([0.0, 0.24, 0.26, 0.74, 0.76, 0.9999999]).view(6, 1)
-    assert latents.draw(log_p, numbers).argmax(-1).squeeze().tolist() == [0, 0, 1, 1, 2, 2]
+    assert latents.draw(p, numbers).argmax(-1).squeeze().tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_straight_through_is_the_one_hot_with_the_gradient_of_the_probabilities():
     logits, aim = some_logits(), th.randn(B, G * C)
-    log_p = latents.log_probabilities(logits, C)
-    z = latents.straight_through(onehot := latents.draw(log_p), log_p)
+    p = latents.probabilities(logits, C)
+    z = latents.straight_through(onehot := latents.draw(p), p)
     th.testing.assert_close(z, onehot.flatten(-2))
     (gradient,) = th.autograd.grad((z * aim).sum(), logits)
     slow = logits.detach().requires_grad_()

@@ -49,7 +49,7 @@ class DMAWM(World):
 
     def prior(self, h: Tensor, present: Tensor | None = None) -> Tensor:
         """Return ``p_φ(z^{1:n}_t | h^{1:n}_t)``, the interaction predictor's."""
-        return self.distribution(self.prior_net(h if self.interactions is None else self.interactions(h, present)))
+        return self.prior_net(h if self.interactions is None else self.interactions(h, present))
 
     def decode(self, before: State, state: State, present: Tensor | None = None) -> Decoded:
         """Decode a row from all agents' h_t alone: what arrives is known before the row is seen."""

@@ -44,7 +44,7 @@ class Dreamer(World):
 
     def prior(self, h: Tensor, present: Tensor | None = None) -> Tensor:
         """Return ``p(z_t | h_t)``, each agent's from its own h."""
-        return self.distribution(self.prior_net(h))
+        return self.prior_net(h)
 
     def decode(self, before: State, state: State, present: Tensor | None = None) -> Decoded:
         """Decode a row from its own ``h_t, z_t``."""

@@ -1,10 +1,11 @@
 """Discrete latents: G categorical variables of C classes each, as in DreamerV2 (Hafner et al., 2021).
 
-A distribution is the logarithm of its probabilities ``log_p (…, G, C)``; a latent is G one-hots, ``(…, G, C)`` or, laid
-flat for networks, ``(…, Z)`` with ``Z = G·C``.
+A distribution is given by logits (…, Z), ``Z = G·C``, of which come its probabilities ``p (…, G, C)``, for drawing, and
+their logarithms, for a KL. A latent is G one-hots, ``(…, G, C)`` or, laid flat for networks, ``(…, Z)``.
 """
 
 import math
+from typing import Any
 
 import torch as th
 from torch import Tensor
@@ -22,26 +23,32 @@ def log_probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tens
     return th.logaddexp(log_p + math.log1p(-unimix), uniform)
 
 
+def probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tensor:
+    """Return the same distributions' probabilities, (…, G, C)."""
+    p = logits.unflatten(-1, (-1, classes)).softmax(dim=-1)
+    return p if unimix == 0.0 else p.mul(1 - unimix).add(unimix / classes)
+
+
 @th.no_grad()
-def draw(log_p: Tensor, uniforms: Tensor | None = None) -> Tensor:
-    """Draw one-hots (…, G, C) from ``log_p (…, G, C)``.
+def draw(p: Tensor, uniforms: Tensor | None = None) -> Tensor:
+    """Draw one-hots (…, G, C) from probabilities ``p (…, G, C)``.
 
     With `uniforms` (…, G) in [0, 1) the class is the first whose cumulated probability exceeds the number, so that the
     same numbers always give the same latent; without, Torch's generator draws, by a race of exponentials: the class
-    with the smallest ``e / p`` wins, which is faster than `torch.multinomial`.
+    with the largest ``p / e`` wins, which is faster than `torch.multinomial`.
     """
     if uniforms is None:
-        chosen = (log_p.exp() / th.empty_like(log_p).exponential_()).argmax(dim=-1)
+        chosen = th.empty_like(p).exponential_().reciprocal_().mul_(p).argmax(dim=-1)
     else:
-        below = log_p.exp().cumsum(dim=-1)[..., :-1] <= uniforms.unsqueeze(-1)  # the last class takes what is left
+        below = p.cumsum(dim=-1)[..., :-1] <= uniforms.unsqueeze(-1)  # the last class takes what is left
         chosen = below.sum(dim=-1)
-    return one_hot(chosen, log_p)
+    return one_hot(chosen, p)
 
 
 @th.no_grad()
-def mode(log_p: Tensor) -> Tensor:
+def mode(p: Tensor) -> Tensor:
     """Return the most likely one-hots, (…, G, C)."""
-    return one_hot(log_p.argmax(dim=-1), log_p)
+    return one_hot(p.argmax(dim=-1), p)
 
 
 def one_hot(chosen: Tensor, like: Tensor) -> Tensor:
@@ -49,10 +56,19 @@ def one_hot(chosen: Tensor, like: Tensor) -> Tensor:
     return th.zeros_like(like).scatter_(-1, chosen.unsqueeze(-1), 1.0)
 
 
-def straight_through(onehot: Tensor, log_p: Tensor) -> Tensor:
+class _StraightThrough(th.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, onehot: Tensor, p: Tensor) -> Tensor:
+        return onehot.view_as(onehot)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
+def straight_through(onehot: Tensor, p: Tensor) -> Tensor:
     """Return the one-hots as they are, with the gradient of the probabilities (Bengio et al., 2013): (…, Z)."""
-    p = log_p.exp()
-    return (onehot + p - p.detach()).flatten(-2)
+    return _StraightThrough.apply(onehot, p).flatten(-2)
 
 
 def kl(q: Tensor, p: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ import torch as th
 from torch import Tensor, nn
 
 from modules.worlds.contract import Decoded, Observed, Scalars, Segment
-from modules.worlds.latents import draw, kl, straight_through
+from modules.worlds.latents import kl
 from modules.worlds.mlp import MLP, Hidden
 from modules.worlds.own_action import OwnAction
 from modules.worlds.settings import WorldSettings
@@ -82,15 +82,15 @@ class MABL(World):
             parts.append(own.mean(dim=-2, keepdim=True) if s.single_global else own)
         if s.agent_id:
             parts.append(self.global_ids.expand(*h_g.shape[:-1], self.n_global))
-        return self.distribution(self.global_posterior_net(th.cat(parts, dim=-1)))
+        return self.global_posterior_net(th.cat(parts, dim=-1))
 
     def global_prior(self, h_g: Tensor) -> Tensor:
         """Return ``p(z^g_t | h^g_t)``."""
-        return self.distribution(self.global_prior_net(h_g))
+        return self.global_prior_net(h_g)
 
     def agent_prior(self, h: Tensor, z_g: Tensor) -> Tensor:
         """Return ``p(z^a_t | h^a_t, z^g_t)``."""
-        return self.distribution(self.prior_net(th.cat([h, self.to_agents(z_g)], dim=-1)))
+        return self.prior_net(th.cat([h, self.to_agents(z_g)], dim=-1))
 
     def prior(self, h: Tensor, present: Tensor | None = None) -> Tensor:
         """Not enough for this model: see `agent_prior`."""
@@ -106,21 +106,21 @@ class MABL(World):
         """Return both levels at the next row and their posteriors: first the agents', which the global one reads."""
         h, h_g = self.recur(state, actions), self.recur_global(state, actions)
         q = self.posterior(h, embedded)
-        z = straight_through(draw(q), q)
+        z = self.drawn(q)
         q_g = self.global_posterior(h_g, world_state, z)
-        return BiLevel(h, z, h_g, straight_through(draw(q_g), q_g)), (q, q_g)
+        return BiLevel(h, z, h_g, self.drawn(q_g)), (q, q_g)
 
     def priors(self, states: BiLevel, present: Tensor | None) -> tuple[Tensor, ...]:
         """Return the priors of both levels at known rows."""
         p_g = self.global_prior(states.h_g)
-        z_g = states.z_g if self.settings.prior_reads == "posterior" else straight_through(draw(p_g), p_g)
+        z_g = states.z_g if self.settings.prior_reads == "posterior" else self.drawn(p_g)
         return self.agent_prior(states.h, z_g), p_g
 
     def imagine_step(self, state: BiLevel, actions: Tensor, present: Tensor | None) -> BiLevel:
         """Return a next state that nobody has observed: from the top down."""
         h, h_g = self.recur(state, actions), self.recur_global(state, actions)
-        z_g = draw(self.global_prior(h_g)).flatten(-2)
-        return BiLevel(h, draw(self.agent_prior(h, z_g)).flatten(-2), h_g, z_g)
+        z_g = self.drawn(self.global_prior(h_g))
+        return BiLevel(h, self.drawn(self.agent_prior(h, z_g)), h_g, z_g)
 
     def both_levels(self, state: BiLevel) -> Tensor:
         """Return ``[h^a, z^a, h^g, z^g]`` (…, N, 2F)."""
@@ -148,9 +148,9 @@ class MABL(World):
         """Return the sum of both levels' balanced KL; log the agents' under z^g of the prior and of the posterior."""
         total, metrics = super().divergence(observed, weight)
         with th.no_grad():
-            q, p_g, states = observed.posterior[0], observed.prior[1], observed.states
-            blind = self.agent_prior(states.h, draw(p_g).flatten(-2))
+            q, states = observed.posterior[0], observed.states
+            blind = self.agent_prior(states.h, self.drawn(self.global_prior(states.h_g)))
             seeing = self.agent_prior(states.h, states.z_g)
             for name, prior in (("kl_prior_global", blind), ("kl_posterior_global", seeing)):
-                metrics[name] = kl(q, prior).sum(dim=-1).mean()
+                metrics[name] = kl(q, self.log_p(prior)).sum(dim=-1).mean()
         return total, metrics

@@ -46,7 +46,7 @@ class MAMBA(World):
 
     def prior(self, h: Tensor, present: Tensor | None = None) -> Tensor:
         """Return ``p(z_t | h_t)``."""
-        return self.distribution(self.prior_net(h))
+        return self.prior_net(h)
 
     def decode(self, before: State, state: State, present: Tensor | None = None) -> Decoded:
         """Decode what arrived from ``h_t, z_{t-1}``, what can be done from ``h_t, z_t``."""

@@ -1,8 +1,7 @@
 """The perceptron that world models, actors and critics of dreams are made of."""
 
 from torch import nn
-
-from modules.linear import Linear
+from torch.nn import Linear
 
 
 class MLP(nn.Sequential):

@@ -25,7 +25,15 @@ from modules.worlds.contract import (
     who_is_absent,
 )
 from modules.worlds.heads import bernoulli_loss, distance, number_head, symexp, symlog
-from modules.worlds.latents import balanced_kl, draw, entropy, log_probabilities, mode, straight_through
+from modules.worlds.latents import (
+    balanced_kl,
+    draw,
+    entropy,
+    log_probabilities,
+    mode,
+    probabilities,
+    straight_through,
+)
 from modules.worlds.mlp import MLP, Hidden
 from modules.worlds.settings import WorldSettings
 
@@ -61,12 +69,12 @@ class World(nn.Module, ABC):
         return self.gru(x.flatten(0, -2), state.h.flatten(0, -2)).view(state.h.shape)
 
     def posterior(self, h: Tensor, embedded: Tensor) -> Tensor:
-        """Return ``q(z_t | h_t, o_t)`` as log_p (…, N, G, C), from observations already embedded."""
-        return self.distribution(self.posterior_net(th.cat([h, embedded], dim=-1)))
+        """Return ``q(z_t | h_t, o_t)`` as logits (…, N, Z), from observations already embedded."""
+        return self.posterior_net(th.cat([h, embedded], dim=-1))
 
     @abstractmethod
     def prior(self, h: Tensor, present: Tensor | None = None) -> Tensor:
-        """Return ``p(z_t | h_t …)`` as log_p (…, N, G, C)."""
+        """Return ``p(z_t | h_t …)`` as logits (…, N, Z)."""
 
     @abstractmethod
     def decode(self, before: Any, state: Any, present: Tensor | None = None) -> Decoded:
@@ -75,10 +83,10 @@ class World(nn.Module, ABC):
     def step(
         self, state: Any, actions: Tensor, embedded: Tensor, world_state: Tensor
     ) -> tuple[Any, tuple[Tensor, ...]]:
-        """Return the state at the next row and the posteriors it was drawn from; `world_state` is (…, S)."""
+        """Return the state at the next row and the posteriors' logits it was drawn from; `world_state` is (…, S)."""
         h = self.recur(state, actions)
         q = self.posterior(h, embedded)
-        return State(h, straight_through(draw(q), q)), (q,)
+        return State(h, self.drawn(q)), (q,)
 
     def priors(self, states: Any, present: Tensor | None) -> tuple[Tensor, ...]:
         """Return the priors at rows whose states are known, by level as `step` gives posteriors."""
@@ -87,12 +95,21 @@ class World(nn.Module, ABC):
     def imagine_step(self, state: Any, actions: Tensor, present: Tensor | None) -> Any:
         """Return a next state that nobody has observed: ``z ~ p(· | h)``."""
         h = self.recur(state, actions)
-        return State(h, draw(self.prior(h, present)).flatten(-2))
+        return State(h, self.drawn(self.prior(h, present)))
 
     # What all of them do.
 
-    def distribution(self, logits: Tensor) -> Tensor:
-        """Return log_p (…, G, C) of a network's output (…, Z)."""
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (…, G, C) that a network's output (…, Z) means."""
+        return probabilities(logits, self.settings.classes, self.settings.unimix)
+
+    def drawn(self, logits: Tensor) -> Tensor:
+        """Draw latents (…, Z), straight through."""
+        p = self.probabilities(logits)
+        return straight_through(draw(p), p)
+
+    def log_p(self, logits: Tensor) -> Tensor:
+        """Return the same distributions as logarithms, (…, G, C)."""
         return log_probabilities(logits, self.settings.classes, self.settings.unimix)
 
     def start(self, *shape: int) -> Any:
@@ -121,22 +138,22 @@ class World(nn.Module, ABC):
 
     def observe(self, segment: Segment) -> Observed:
         """Infer the states of all rows, one after the other; draws a latent at each."""
-        embedded, (B, T) = self.embed(segment.obs), segment.first.shape
-        state, taken = self.start(B), th.zeros_like(segment.actions[:, 0])
-        states, posteriors = [], []
-        for t in range(T):
-            keep = (~segment.first[:, t]).float()[:, None, None]
-            state = each(keep.mul, state)
-            state, posterior = self.step(state, keep * taken, embedded[:, t], segment.state[:, t])
+        rows = [self.embed(segment.obs), one_step_earlier(segment.actions, segment.first), segment.state]
+        resets = segment.first.any(dim=0).tolist()
+        state, states, posteriors = self.start(len(segment.first)), [], []
+        for t, (embedded, taken, world_state) in enumerate(zip(*(x.unbind(dim=1) for x in rows), strict=True)):
+            if resets[t] and t > 0:
+                keep = (~segment.first[:, t]).float()[:, None, None]
+                state = each(keep.mul, state)
+            state, posterior = self.step(state, taken, embedded, world_state)
             states.append(state)
             posteriors.append(posterior)
-            taken = segment.actions[:, t]
         together = each(lambda *parts: th.stack(parts, dim=1), *states)
         return Observed(
             together,
             each(lambda x: one_step_earlier(x, segment.first), together),
-            tuple(th.stack(level, dim=1) for level in zip(*posteriors, strict=True)),
-            self.priors(together, self.seen_by_others(segment.absent)),
+            tuple(self.log_p(th.stack(level, dim=1)) for level in zip(*posteriors, strict=True)),
+            tuple(map(self.log_p, self.priors(together, self.seen_by_others(segment.absent)))),
         )
 
     def seen_by_others(self, absent: Tensor) -> Tensor | None:
@@ -155,8 +172,8 @@ class World(nn.Module, ABC):
         """
         state = State(*carry.split([self.H, self.Z], dim=-1))
         h = self.recur(state, actions)
-        q = self.posterior(h, self.embed(obs))
-        z = mode(q) if uniforms is None else draw(q, uniforms)
+        p = self.probabilities(self.posterior(h, self.embed(obs)))
+        z = mode(p) if uniforms is None else draw(p, uniforms)
         return th.cat([h, z.flatten(-2)], dim=-1)
 
     def obs_of(self, state: Any) -> Tensor:
