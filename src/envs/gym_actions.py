@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.action_spaces import ActionSpace, Continuous, Discrete, MultiDiscrete
-from envs.task_code import MisfitError
+from envs.task_code import MisfitError, one_line
 
 CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -145,8 +145,3 @@ def _native(space: spaces.Space, numbers: Iterator[Any]) -> Any:
         return np.clip(taken, space.low, space.high).astype(space.dtype)
     start = getattr(space, "start", 0)  # of a MultiDiscrete, in newer versions of the package
     return (taken + start).astype(space.dtype)
-
-
-def one_line(thing: object) -> str:
-    """Return how a thing shows itself, on one line that is not too long."""
-    return " ".join(str(thing).split())[:200]

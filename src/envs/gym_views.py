@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.gym_actions import one_line
-from envs.task_code import MisfitError
+from envs.task_code import MisfitError, one_line
 
 MASK, REST = "action_mask", "observation"
 METHODS = ("action_masks", "get_avail_actions")

@@ -3,9 +3,7 @@
 `envs.gymma_keys` says what a key is, `envs.gymma_games` what a task returns, `envs.gymma_task` what is found out of it.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions
 from typing import Any, Self
@@ -13,18 +11,17 @@ from typing import Any, Self
 import numpy as np
 
 from envs.batch import EnvsInTurn
-from envs.gym_actions import one_line
+from envs.guarded import GuardedEnv
 from envs.gymma_games import Game, Rewards, Shown
 from envs.gymma_keys import SUITES, find, parse_key
+from envs.gymma_label import label, safe_name
 from envs.gymma_task import Task, find_out, numbers_in_shown
-from envs.multiagentenv import EnvInfo, EpisodeLostError, MultiAgentEnv
-from envs.task_code import MisfitError, lost_episode, running, tasks_own
+from envs.multiagentenv import EnvInfo
+from envs.task_code import one_line, running
 from utils.errors import UserError
 
-LONGEST_LABEL = 60  # characters
 
-
-class GymmaEnv(MultiAgentEnv):
+class GymmaEnv(GuardedEnv):
     """A task from another package, with actions of any kind in `envs.action_spaces`.
 
     With `remake=always` the environment is made anew for each episode, because some packages' reset depends on the
@@ -63,12 +60,12 @@ class GymmaEnv(MultiAgentEnv):
         )
 
     def _set_up(self, task: Task, time_limit: int, common_reward: bool, scalarisation: str, sums: list[str]) -> None:
+        super().__init__()
         self._shared = (task, time_limit, common_reward, scalarisation, sums)
-        self._task, self._common_reward, self._to_sum = task, common_reward, sums
+        self.where, self._task, self._common_reward, self._to_sum = task.where, task, common_reward, sums
         n_agents = len(task.names)
         self._scale = 1.0 / n_agents if scalarisation == "mean" else 1.0
         self._game: Game | None = None
-        self._seed, self._steps, self._taken = 0, 0, []
         self.info = EnvInfo(
             n_agents=n_agents,
             n_actions=task.team.existing.shape[1],
@@ -117,65 +114,31 @@ class GymmaEnv(MultiAgentEnv):
         package = (found.module or "gymnasium").partition(".")[0]
         return sorted({*gymnasium_too, *packages_distributions().get(package, [package])})
 
-    def reset(self, seed: int) -> None:
-        """Begin an episode drawn from `seed`, in a new environment if the task needs one."""
+    def _begin(self, seed: int) -> None:
         if self._task.remake:
             self.close()
-        self._seed, self._steps, self._taken = int(seed), 0, []
-        self._sums = dict.fromkeys(self._to_sum, 0.0)
-        self._doing("reset", self._begin)
-
-    def _begin(self) -> None:
         if self._game is None:
             self._game = self._task.make()
-        self._see(self._game.reset(self._seed), over=False)
+        self._sums = dict.fromkeys(self._to_sum, 0.0)
+        self._see(self._game.reset(seed), over=False)
 
-    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
-        """Take one joint action; see `MultiAgentEnv.step`."""
-        self._steps += 1
-        self._taken.append(actions.copy())
-        return self._doing("step", self._go_on)
-
-    def _go_on(self) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
-        shown, rewards, terminated, truncated = self._game.step(self._task.team.native(self._taken[-1]))
+    def _go_on(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        shown, rewards, terminated, truncated = self._game.step(self._task.team.native(actions))
         truncated = not terminated and (truncated or self._steps >= self.info.episode_limit)
         self._see(shown, over=terminated or truncated)
         return self._reward(rewards), terminated, truncated, self._figures(shown, terminated or truncated)
 
-    def _doing(self, what: str, work: Any) -> Any:
-        """Call the task's code; raise one line for what it returns, and lose the episode for what it raises."""
-        try:
-            return work()
-        except MisfitError as why:
-            raise UserError(
-                f"{self._task.where}: {why}, at step {self._steps} of the episode of seed {self._seed}"
-            ) from why
-        except (UserError, EpisodeLostError):
-            raise
-        except BaseException as why:
-            if not tasks_own(why):
-                raise
-            lost = lost_episode(why, f"{self._task.where}: {what}()", self._seed, self._taken)
-            self._drop()
-            raise lost from why
-
     def _drop(self) -> None:
-        """Leave an environment that has failed: the next episode has another one."""
         game, self._game = self._game, None
-        try:
-            if game is not None:
-                game.env.close()
-        except BaseException as why:  # it has failed already, and that is told
-            if not tasks_own(why):
-                raise
+        if game is not None:
+            game.env.close()
 
     def _reward(self, rewards: Rewards) -> float | np.ndarray:
         if self._common_reward:
             return rewards if isinstance(rewards, float) else float(sum(rewards)) * self._scale
         if isinstance(rewards, float):
             raise UserError(
-                f"env_args.common_reward=False: {self._task.where} gives one reward for the team; take "
-                "common_reward=True"
+                f"env_args.common_reward=False: {self.where} gives one reward for the team; take common_reward=True"
             )
         return np.array(rewards)
 
@@ -219,24 +182,5 @@ class GymmaEnv(MultiAgentEnv):
 
     def close(self) -> None:
         """Close the environment."""
-        game, self._game = self._game, None
-        if game is not None:
-            with running(f"{self._task.where}: close()"):
-                game.env.close()
-
-
-def safe_name(text: str) -> str:
-    """Return a text with dashes for what folder names lack."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", text)
-
-
-def label(kwargs: str) -> str:
-    """Return arguments (JSON) as the end of a folder's name: readable, and never the same for others."""
-    given = json.loads(kwargs)
-    if not given:
-        return ""
-    plain = "".join(f"-{name}{value}" for name, value in given.items())
-    short = safe_name(plain).rstrip("-")
-    if short == plain and len(short) <= LONGEST_LABEL and all(isinstance(v, int) for v in given.values()):
-        return short
-    return f"{short[:LONGEST_LABEL].rstrip('-')}-{hashlib.sha256(kwargs.encode()).hexdigest()[:6]}"
+        with running(f"{self.where}: close()"):
+            self._drop()

@@ -11,9 +11,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs.gym_actions import one_line
 from envs.gym_views import bare, infos_by_agent
-from envs.task_code import MisfitError
+from envs.task_code import MisfitError, one_line
 
 Rewards = float | list[float]  # the team's; or each agent's, 0 for one that is gone
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from envs.action_spaces import random_actions
-from envs.gym_actions import Team, one_line, team_of
+from envs.gym_actions import Team, team_of
 from envs.gym_views import Reader, masks_by_method, numbers_in
 from envs.gymma_games import Game, Shown
-from envs.task_code import MisfitError, running
+from envs.task_code import MisfitError, one_line, running
 from utils.errors import UserError
 
 WINNING = ("battle_won", "is_success", "success")  # what infos call it when the team has won

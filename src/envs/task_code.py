@@ -17,6 +17,7 @@ import numpy as np
 from envs.multiagentenv import EpisodeLostError
 from utils.errors import RunFailedError, UserError, nearest
 
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 SUITES_COME_WITH = "rware, mpe2 and pettingzoo come with `pip install -r requirements-gymma.txt`"
 
 
@@ -165,4 +166,6 @@ def check_arguments(make: Callable[..., Any], kwargs: Mapping[str, Any], where: 
             raise UserError(f"{where}: {name} needs {argument}: give env_args.kwargs.{argument}=...")
 
 
-_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+def one_line(thing: object) -> str:
+    """Return how a thing shows itself, on one line that is not too long."""
+    return " ".join(str(thing).split())[:200]
