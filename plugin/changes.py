@@ -1,9 +1,12 @@
 """Changes to the files of a folder, made all together or not at all."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,19 @@ from pathlib import Path
 from utils.errors import UserError
 
 STAGING = ".mmsa.partial"
+
+
+def told(work: Callable[[], Sequence[str]]) -> None:
+    """Do the work and print the lines that it returns. What may not be read is one line, a `UserError`."""
+    try:
+        lines = work()
+    except OSError as why:
+        raise UserError(f"{why.filename}: {why.strerror}; nothing was changed") from why
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        print("nobody read to its end what was done; it is done", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,8 @@ def apply(changes: Sequence[Change], folder: Path) -> None:
     """Make the changes in their order; `UserError` when one cannot be made, and then none is.
 
     All new contents lie ready in `folder` before the first file is touched, and Ctrl-C and SIGTERM wait. A process that
-    is killed between two files leaves the first ones changed, each of them whole.
+    is killed between two files leaves the first ones changed, each of them whole. So does one that may not take back
+    what it may do; the error then names the files.
     """
     staging = folder / STAGING
     with _signals_wait():
@@ -37,9 +54,11 @@ def apply(changes: Sequence[Change], folder: Path) -> None:
             staging.mkdir()
             for number, change in enumerate(changes):
                 _stage(change, staging / f"{number}.new", staging / f"{number}.old")
-            _make(changes, staging)
         except OSError as why:
+            shutil.rmtree(staging, ignore_errors=True)
             raise UserError(f"{why.filename}: {why.strerror}; nothing was changed") from why
+        try:
+            _make(changes, staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -54,24 +73,40 @@ def _stage(change: Change, new: Path, old: Path) -> None:
 
 
 def _make(changes: Sequence[Change], staging: Path) -> None:
-    done = []
-    try:
-        for number, change in enumerate(changes):
+    done: list[tuple[Path, Path]] = []
+    for number, change in enumerate(changes):
+        try:
             path = change.path.resolve()  # a link stays one
-            done.append((path, staging / f"{number}.old"))
             if change.new is None:
                 path.unlink()
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(staging / f"{number}.new", path)
-    except OSError:
-        for path, old in reversed(done):
+        except OSError as why:
+            left = _take_back(done)
+            remove_empty({change.path.resolve().parent for change in changes})
+            raise UserError(f"{change.path}: {why.strerror}; {_said_of(left)}") from why
+        done.append((path, staging / f"{number}.old"))
+
+
+def _take_back(done: Sequence[tuple[Path, Path]]) -> list[Path]:
+    """Bring the files back as they were, last ones first, and return those that could not be."""
+    left = []
+    for path, old in reversed(done):
+        try:
             if old.exists():
                 os.replace(old, path)
             else:
-                path.unlink(missing_ok=True)
-        remove_empty({path.parent for path, _ in done})
-        raise
+                path.unlink()
+        except OSError:
+            left.append(path)
+    return left
+
+
+def _said_of(left: Sequence[Path]) -> str:
+    if not left:
+        return "nothing was changed"
+    return f"could not be taken back: {', '.join(map(str, left))}; see to rights there, then run it again"
 
 
 def remove_empty(folders: set[Path]) -> None:

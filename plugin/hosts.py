@@ -1,7 +1,9 @@
 """Which framework a checkout is, told by its registries, and the lines that MMSA adds to them."""
 
+from __future__ import annotations
+
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ AGENTS, CONTROLLERS, LEARNERS = (f"src/{room}/__init__.py" for room in ("modules
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a registry: `name` becomes what `imported` gives from `module`."""
+    """One line of a registry: `name` becomes what makes an `imported` of `module`, which is imported by then only."""
 
     name: str
     module: str
@@ -20,7 +22,13 @@ class Line:
 
     @property
     def text(self) -> bytes:
-        """The line without its end."""
+        """The line without its end. The host's own methods run whatever becomes of ours: nothing is imported yet."""
+        make = f'lambda *given: __import__("importlib").import_module("mmsa.{self.module}").{self.imported}(*given)'
+        return f'REGISTRY["{self.name}"] = {make}  # MMSA, see src/mmsa'.encode()
+
+    @property
+    def former(self) -> bytes:
+        """What the first versions of the plugin wrote, which a newer one replaces."""
         entry = f'REGISTRY["{self.name}"] = {self.imported}'
         return f"from mmsa.{self.module} import {self.imported}; {entry}  # MMSA, see src/mmsa".encode()
 
@@ -65,15 +73,26 @@ HOSTS = (
 )
 
 
-def recognise(root: Path) -> Host:
-    """Return which framework the checkout at `root` is; raise `UserError` for any other, or without a registry."""
+def recognise(root: Path, named: str | None = None) -> Host:
+    """Return which framework the checkout at `root` is, or check that it can be the one `named`.
+
+    Raises `UserError` for any other, for a fork that has the entries of both and no name, and without a registry.
+    """
     entries = {path: registry_entries(root, path) for path in LINES}
     found = [host for host in HOSTS if all(name in entries[path] for path, name in host.known_by.items())]
-    if len(found) != 1:
-        wanted = "; ".join(f"{host} by {' and '.join(host.known_by.values())}" for host in HOSTS)
+    if len(found) > 1 and named is not None:
+        found = [host for host in found if host.name == named]
+    wanted = "; ".join(f"{host} by {' and '.join(host.known_by.values())}" for host in HOSTS)
+    if not found:
         raise UserError(f"{root}: neither PyMARL2 nor EPyMARL, which are known by their registries ({wanted})")
+    if len(found) > 1:
+        names = " or ".join(f"--host {host}" for host in found)
+        raise UserError(f"{root}: has the registries' entries of both ({wanted}); say whose runners it has, {names}")
+    if named not in (None, found[0].name):
+        raise UserError(f"{root}: --host {named}, but its registries are those of {found[0]}; leave --host out")
     for path, line in LINES.items():
-        if line.name in entries[path] and line.text not in (root / path).read_bytes().splitlines():
+        there = (root / path).read_bytes().splitlines()
+        if line.name in entries[path] and line.text not in there and line.former not in there:
             raise UserError(f"{path}: has an entry {line.name} that is not this plugin's; rename it and run again")
     return found[0]
 
@@ -88,20 +107,22 @@ def registry_entries(root: Path, path: str) -> set[str]:
         raise UserError(f"{root / path}: cannot be read as Python ({why}); mend it and run again") from why
     names, there = set(), False
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign | ast.AnnAssign):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name) and target.id == "REGISTRY":
                     there = True
-                    names |= {ast.literal_eval(key) for key in getattr(node.value, "keys", []) if _is_text(key)}
-                elif isinstance(target, ast.Subscript) and ast.unparse(target.value) == "REGISTRY":
-                    names |= {target.slice.value} if _is_text(target.slice) else set()
+                    names.update(_names(getattr(node.value, "keys", [])))
+                elif isinstance(target, ast.Subscript) and getattr(target.value, "id", None) == "REGISTRY":
+                    names.update(_names([target.slice]))
     if not there:
         raise UserError(f"{root / path}: holds no REGISTRY; is this a checkout of PyMARL2 or EPyMARL?")
     return names
 
 
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _names(nodes: Iterable[ast.AST | None]) -> set[str]:
+    """Return those that are texts. Python 3.8 wraps the subscript of an assignment in a node of its own."""
+    inner = [node.value if type(node).__name__ == "Index" else node for node in nodes]
+    return {node.value for node in inner if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def with_line(text: bytes, line: bytes) -> bytes:

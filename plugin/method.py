@@ -1,21 +1,27 @@
-"""The method's files as a host gets them: ours, with `mmsa.` before their imports of each other."""
+"""The method's files as a host gets them: ours, made to run on older Python and Torch too."""
+
+from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-from utils.errors import UserError
+from plugin.older import made_older
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src"
-ROOMS = ("components", "controllers", "learners", "modules")
-# What the registries and the adapter name; what these import comes along.
-ROOTS = ("controllers.agent_inputs", "controllers.sale_mac", "learners.mmsa_learner", "modules.agents.sale_rnn_agent")
+OWN = ("__init__.py", "adapter.py", "declared.py", "older.py")  # files of the plugin alone
+ROOMS = ("components", "controllers", "learners", "modules", "settings", "utils")
+# What the registries and the plugin's own files name; what these import comes along.
+ROOTS = (
+    "controllers.agent_inputs", "controllers.sale_mac", "learners.mmsa_learner", "modules.agents.sale_rnn_agent",
+    "settings.schema",
+)  # fmt: skip
 REPLACED = {"controllers.basic_mac": "adapter"}  # modules of ours whose work the adapter does there
 
 
 def method_files() -> dict[str, bytes]:
     """Return the files of the host's folder `mmsa`, by their path in it."""
-    files = {name: (REPOSITORY / "plugin" / "mmsa" / name).read_bytes() for name in ("__init__.py", "adapter.py")}
+    files = {name: (REPOSITORY / "plugin" / "mmsa" / name).read_bytes() for name in OWN}
     files["LICENSE"] = (REPOSITORY / "LICENSE").read_bytes()
     waiting = list(ROOTS)
     while waiting:
@@ -24,8 +30,8 @@ def method_files() -> dict[str, bytes]:
         if name not in files:
             text = path.read_text(encoding="utf-8")
             imported = _our_imports(text)
-            waiting += [module for module in imported.values() if module not in REPLACED]
-            files[name] = _rewritten(text, imported).encode()
+            waiting += sorted(imported - REPLACED.keys())
+            files[name] = made_older(text, {module: REPLACED.get(module, module) for module in imported}).encode()
     return files
 
 
@@ -34,20 +40,7 @@ def _path(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _our_imports(text: str) -> dict[int, str]:
-    """Return the modules of ours that a file imports from, by the number of the line that says so."""
-    found = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] in ROOMS:
-            found[node.lineno] = node.module
-    return found
-
-
-def _rewritten(text: str, imported: dict[int, str]) -> str:
-    lines = text.splitlines(keepends=True)
-    for number, module in imported.items():
-        before, after = f"from {module} import", f"from mmsa.{REPLACED.get(module, module)} import"
-        if before not in lines[number - 1]:
-            raise UserError(f"an import of {module} cannot be rewritten: write it as `{before} …`")
-        lines[number - 1] = lines[number - 1].replace(before, after)
-    return "".join(lines)
+def _our_imports(text: str) -> set[str]:
+    """Return the modules of ours that a file imports from."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    return {node.module for node in nodes if node.module is not None and node.module.split(".")[0] in ROOMS}

@@ -1,18 +1,20 @@
 """What is to change in a checkout so that MMSA is in it, or no longer is; nothing here writes."""
 
+from __future__ import annotations
+
 import json
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from plugin.changes import Change
-from plugin.hosts import LINES, Host, with_line, without_line
+from plugin.hosts import LINES, Host, Line, with_line, without_line
 from plugin.method import method_files
-from plugin.settings import host_settings
+from plugin.settings import declarations, host_settings
 from utils.errors import UserError
 
 PACKAGE, SETTINGS = "src/mmsa", "src/config/algs/mmsa.yaml"
 MANIFEST = f"{PACKAGE}/installed.json"  # the SHA-256 of every file of ours, by its path in the checkout
-Digests = dict[str, list[str]]  # two for a file while a newer version is being installed: either may be there
+Digests = "dict[str, list[str]]"  # two for a file while a newer version is being installed: either may be there
 
 
 def plan_install(root: Path, host: Host) -> list[Change]:
@@ -23,6 +25,7 @@ def plan_install(root: Path, host: Host) -> list[Change]:
     """
     wanted = {f"{PACKAGE}/{name}": text for name, text in method_files().items()}
     wanted[SETTINGS] = host_settings(host)
+    wanted[f"{PACKAGE}/declared.json"] = declarations(wanted[SETTINGS])
     installed = _read_manifest(root)
     if not installed and _files_below(root / PACKAGE):
         raise UserError(f"{root / PACKAGE}: exists and is not this plugin's; move it away and run again")
@@ -30,7 +33,7 @@ def plan_install(root: Path, host: Host) -> list[Change]:
     meanwhile = {path: sorted({*installed.get(path, []), *now.get(path, [])}) for path in {**installed, **now}}
     changes = [_replacing(root / MANIFEST, _listed(meanwhile))]
     changes += [_change(root, path, wanted.get(path), installed.get(path, [])) for path in sorted(meanwhile)]
-    changes += [_replacing(root / path, _with_line(root / path, line.text)) for path, line in LINES.items()]
+    changes += [_replacing(root / path, _with_line(root / path, line)) for path, line in LINES.items()]
     if meanwhile != now:
         changes.append(Change("changed", root / MANIFEST, _listed(now)))
     return [change for change in changes if change is not None]
@@ -39,7 +42,7 @@ def plan_install(root: Path, host: Host) -> list[Change]:
 def plan_uninstall(root: Path) -> list[Change]:
     """Return the changes that take MMSA out of a checkout: registries first, the list of its files last."""
     installed = _read_manifest(root)
-    changes = [_without_line(root / path, line.text) for path, line in LINES.items() if (root / path).exists()]
+    changes = [_without_line(root / path, line) for path, line in LINES.items() if (root / path).exists()]
     changes += [_change(root, path, None, digests) for path, digests in installed.items()]
     if installed:
         changes.append(Change("gone", root / MANIFEST, None))
@@ -90,15 +93,15 @@ def _replacing(path: Path, new: bytes) -> Change | None:
     return None if path.read_bytes() == new else Change("changed", path, new)
 
 
-def _with_line(path: Path, line: bytes) -> bytes:
-    text = path.read_bytes()
-    return text if line in text.splitlines() else with_line(text, line)
+def _with_line(path: Path, line: Line) -> bytes:
+    text = without_line(path.read_bytes(), line.former)
+    return text if line.text in text.splitlines() else with_line(text, line.text)
 
 
-def _without_line(path: Path, line: bytes) -> Change | None:
-    rest = without_line(path.read_bytes(), line)
+def _without_line(path: Path, line: Line) -> Change | None:
+    rest = without_line(without_line(path.read_bytes(), line.text), line.former)
     for number, left in enumerate(rest.splitlines(), start=1):
-        if left.lstrip().startswith((b"from mmsa", b"import mmsa")):
+        if left.lstrip().startswith((b"from mmsa", b"import mmsa")) or b'import_module("mmsa.' in left:
             raise UserError(f"{path}:{number}: imports mmsa in a line that is not this plugin's; remove it first")
     return _replacing(path, rest)
 

@@ -1,10 +1,16 @@
-"""The host's `config/algs/mmsa.yaml`, made of our settings files."""
+"""The host's `config/algs/mmsa.yaml`, made of our settings files, and what it declares of each setting.
 
-from pathlib import Path
+Our files are read line by line, `key: value  # type range: meaning`, and not as YAML: this runs on the host's Python.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
 
 from plugin.hosts import Host
 from plugin.method import SOURCE
-from settings import Entry, read_entries
 
 # Settings that all algorithms share here and that MMSA brings along: those that hosts lack, or give other values.
 SHARED = (
@@ -15,7 +21,7 @@ SHARED = (
 
 HEADER = """\
 # MMSA (Wang and Meger, AAMAS 2026) for {host}, made by scripts/install_plugin.py of MMSA for PyMARL from its settings.
-# Comments say type, range and meaning. Nothing here checks them, and a misspelt setting is {host}'s to find.
+# Comments say type, range and meaning: a value that is out of range is refused when the run begins.
 
 name: mmsa
 
@@ -24,23 +30,44 @@ runner: parallel
 batch_size_run: {batch_size_run}
 action_selector: epsilon_greedy
 """
+LINE = re.compile(r"^(?P<key>\w+): *(?P<text>[^#\s]+)(?: +# *(?P<comment>.*))?$", re.MULTILINE)
+TAGS = re.compile(r"(?: \[(?:no figures|rounding|reading|since [^\[\]]*)\])+$", re.MULTILINE)  # for our archives alone
+DECLARATION = re.compile(r"(?:int|float|bool|str|\{).*?: \S")
+
+
+class Entry(NamedTuple):
+    """A setting's line: what stands for its value, what its comment says, and the line itself."""
+
+    text: str
+    comment: str
+    line: str
 
 
 def host_settings(host: Host) -> bytes:
     """Return the settings file for a host: what it needs to run MMSA, our shared settings, and `mmsa.yaml` as it is."""
-    default, method = (SOURCE / "config" / name for name in ("default.yaml", "algs/mmsa.yaml"))
-    shared, own = _by_key(default), _by_key(method)
+    default, method = ((SOURCE / "config" / name).read_text("utf-8") for name in ("default.yaml", "algs/mmsa.yaml"))
+    shared, own = entries(default), entries(method)
     updates, episodes = (int(shared[key].text) for key in ("updates_per_run", "batch_size_run"))
     parts = [HEADER.format(host=host.name, updates=updates, episodes=episodes, batch_size_run=episodes // updates)]
     parts += [f"{line}\n" for line in host.settings]
     parts.append("\n# shared with every algorithm in MMSA for PyMARL\n")
-    lines = default.read_text(encoding="utf-8").splitlines(keepends=True)
     for key in SHARED:
         if key not in own:
-            line = lines[shared[key].line - 1]
-            parts.append(line.replace(key, host.renamed.get(key, key), 1))
-    return "".join([*parts, "\n", method.read_text(encoding="utf-8")]).encode()
+            parts.append(shared[key].line.replace(key, host.renamed.get(key, key), 1) + "\n")
+    return TAGS.sub("", "".join([*parts, "\n", method])).encode()
 
 
-def _by_key(path: Path) -> dict[str, Entry]:
-    return {entry.key: entry for entry in read_entries(path)}
+def declarations(settings: bytes) -> bytes:
+    """Return, as JSON, the comment that declares each setting of a file and the number of its line, by its name."""
+    text = settings.decode()
+    found = {
+        match["key"]: [match["comment"], text.count("\n", 0, match.start()) + 1]
+        for match in LINE.finditer(text)
+        if match["comment"] and DECLARATION.match(match["comment"])
+    }
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def entries(text: str) -> dict[str, Entry]:
+    """Return the entries of a settings file by their keys; nested ones are not for hosts, and left out."""
+    return {m["key"]: Entry(m["text"], m["comment"] or "", m.group()) for m in LINE.finditer(text)}

@@ -7,6 +7,8 @@ has other names for some settings, and a reward per agent with `common_reward=Fa
 Letters: B episodes, T transitions, R rows, N agents, A actions, I agent input size, H hidden size.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -20,23 +22,28 @@ from mmsa.learners.mmsa_learner import MMSALearner as Learner
 from torch import Tensor
 
 from components.action_selectors import REGISTRY as ACTION_SELECTORS
+from mmsa.declared import check
 from modules.agents import REGISTRY as AGENTS
 
 FLAGS = ("avail_actions", "filled", "terminated")
-MODELS = "mmsa.th"  # what a folder of saved models holds
+MODELS = "mmsa.npz"  # what a folder of saved models holds
+NUMBERS = "numbers."  # what the names of counters begin with there
 
 
 def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace:
     """Return the host's settings under the names that the method's files read, and the sizes that these need besides.
 
-    Raises ValueError for prioritised replay, which would weigh the losses, and for rewards that are standardised.
+    Raises ValueError for a value that is out of range, for prioritised replay, which would weigh the losses, and for
+    rewards that are standardised.
     """
     names = vars(args)
+    check(names)
     if names.get("standardise_rewards"):
         raise ValueError("MMSA learns from rewards as they are: take standardise_rewards=False")
     if names.get("use_per"):
         raise ValueError("MMSA draws episodes uniformly from replay: take use_per=False")
-    return SimpleNamespace(**names | {
+    return SimpleNamespace(**{
+        **names,
         "rnn_hidden_dim": names["hidden_dim" if "hidden_dim" in names else "rnn_hidden_dim"],
         "obs_shape": int(np.prod(scheme["obs"]["vshape"])),
         "state_shape": int(np.prod(args.state_shape)),
@@ -142,9 +149,14 @@ class MMSALearner(Learner):
 
     def save_models(self, path: str) -> None:
         """Write weights, targets, optimiser and counters to a folder."""
-        th.save({"tensors": self.state_tensors(), "numbers": self.state_numbers()}, f"{path}/{MODELS}")
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self.state_tensors().items()}
+        counters = {f"{NUMBERS}{name}": np.array(number) for name, number in self.state_numbers().items()}
+        np.savez(f"{path}/{MODELS}", **arrays, **counters)
 
     def load_models(self, path: str) -> None:
         """Take up what `save_models` wrote; runs no code from it. Hosts count episodes anew then, and so do targets."""
-        saved = th.load(f"{path}/{MODELS}", map_location="cpu", weights_only=True)
-        self.load_state(saved["tensors"], saved["numbers"] | {"last_target_update_episode": 0})
+        with np.load(f"{path}/{MODELS}", allow_pickle=False) as saved:
+            arrays = dict(saved)
+        numbers = {name[len(NUMBERS) :]: int(arrays.pop(name)) for name in [*arrays] if name.startswith(NUMBERS)}
+        tensors = {name: th.from_numpy(array) for name, array in arrays.items()}
+        self.load_state(tensors, {**numbers, "last_target_update_episode": 0})

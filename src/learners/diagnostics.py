@@ -70,7 +70,7 @@ def kept_from(rows: EpisodeRows, x: Tensor, horizon: int) -> list[Tensor]:
 
 def spread(z: Tensor) -> Tensor:
     """Return the mean over dimensions of the standard deviation over rows of ``z (R, E)``: 0 when it has collapsed."""
-    return z.std(dim=0, correction=0).mean()
+    return z.std(dim=0, unbiased=False).mean()
 
 
 def effective_rank(z: Tensor) -> Tensor:
@@ -88,12 +88,12 @@ def effective_rank(z: Tensor) -> Tensor:
 
 def active_units(mean: Tensor) -> Tensor:
     """Return how many latents of ``mean (R, D)``, the posterior's means, vary with the data by more than 0.01."""
-    return (mean.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum()
+    return (mean.var(dim=0, unbiased=False) > ACTIVE_VARIANCE).sum()
 
 
 def moved_share(q_tot: Tensor, changed: Tensor) -> Tensor:
     """Return the root mean square of a change of ``Q_tot (R,)`` over the standard deviation of Q_tot."""
-    return (q_tot - changed).square().mean().sqrt() / q_tot.std(correction=0).clamp(min=1e-8)
+    return (q_tot - changed).square().mean().sqrt() / q_tot.std(unbiased=False).clamp(min=1e-8)
 
 
 def gaussian_like(x: Tensor) -> Tensor:
@@ -102,4 +102,4 @@ def gaussian_like(x: Tensor) -> Tensor:
     It has a generator of its own: to look at a run must not change what it draws next.
     """
     noise = th.randn(x.shape, generator=th.Generator().manual_seed(0)).to(x.device)
-    return x.mean(dim=0) + x.std(dim=0, correction=0) * noise
+    return x.mean(dim=0) + x.std(dim=0, unbiased=False) * noise

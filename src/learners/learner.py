@@ -203,12 +203,14 @@ class Learner(ABC):
         tensors = {}
         for kind, modules in (("trained", self.trained), ("target", self.targets)):
             for name, module in modules.items():
-                tensors |= {f"{kind}.{name}.{key}": value for key, value in module.state_dict().items()}
+                tensors.update({f"{kind}.{name}.{key}": value for key, value in module.state_dict().items()})
         for first, optimiser in self._numbered_optimisers():
             for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{first + index}.{key}": th.as_tensor(value) for key, value in state.items()}
+                tensors.update(
+                    {f"optimiser.{first + index}.{key}": th.as_tensor(value) for key, value in state.items()}
+                )
         if self.reward_moments is not None:
-            tensors |= {f"rewards.{name}": value for name, value in self.reward_moments.state().items()}
+            tensors.update({f"rewards.{name}": value for name, value in self.reward_moments.state().items()})
         return tensors
 
     def _numbered_optimisers(self) -> Iterator[tuple[int, th.optim.Adam]]:
@@ -258,4 +260,4 @@ def _trainable(part: Part) -> list[nn.Parameter]:
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

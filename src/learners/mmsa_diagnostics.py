@@ -57,10 +57,10 @@ def diagnose(learner: Any, batch: Batch) -> dict[str, Tensor]:
     s = learner.world_model.posterior(encoded.model_h).mean
     sale = learner.world_model.sale
     embedded = None if sale is None else sale(rows.now(s), rows.now(rows["actions"].squeeze(-1)))
-    figures |= embedding_figures("z_s", "z_sa", embedded)
+    figures.update(embedding_figures("z_s", "z_sa", embedded))
     figures["wm_active_units"] = active_units(s)
-    figures |= foresight_figures(rows, foresee(learner, rows, encoded, s, learner.args.rollout_horizon), encoded)
-    return figures | rollout_use(learner, rows, encoded, s)
+    foresight = foresee(learner, rows, encoded, s, learner.args.rollout_horizon)
+    return {**figures, **foresight_figures(rows, foresight, encoded), **rollout_use(learner, rows, encoded, s)}
 
 
 def encode(learner: Any, rows: EpisodeRows) -> Encoded:
@@ -84,8 +84,9 @@ def embedding_figures(z_name: str, za_name: str, embedded: tuple[Tensor, Tensor]
     if embedded is None:
         return {}
     flat = {name: z.flatten(0, -2) for name, z in zip((z_name, za_name), embedded, strict=True)}
-    return {f"spread_{name}": spread(z) for name, z in flat.items()} | {
-        f"rank_{name}": effective_rank(z) for name, z in flat.items()
+    return {
+        **{f"spread_{name}": spread(z) for name, z in flat.items()},
+        **{f"rank_{name}": effective_rank(z) for name, z in flat.items()},
     }
 
 

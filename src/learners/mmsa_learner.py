@@ -86,7 +86,7 @@ class MMSALearner(ValueLearner):
                 s = self.start(histories[starts_from])
             rollout = self.imagine(rows, s, values[starts_from], draw=self.args.rollout_sample)  # (R, J+1, D)
         losses["loss_td"], td_metrics = self.td(rows, q_taken, q, target_q, rollout)
-        losses |= self.agent_losses(rows, h, target_h, q)
+        losses.update(self.agent_losses(rows, h, target_h, q))
         return losses, {**metrics, **td_metrics}
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:

@@ -47,7 +47,8 @@ class ValueLearner(Learner):
         mixers = {} if self.mixer is None else {"mixer": self.mixer}
         self.target_agent = frozen_copy(self.agent)
         self.target_mixer = None if self.mixer is None else frozen_copy(self.mixer)
-        targets = {"agent": self.target_agent} | ({} if self.target_mixer is None else {"mixer": self.target_mixer})
+        target_mixers = {} if self.target_mixer is None else {"mixer": self.target_mixer}
+        targets = {"agent": self.target_agent, **target_mixers}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
         # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
@@ -97,8 +98,8 @@ class ValueLearner(Learner):
         self.move_targets(episode_num, self.args.target_update_interval)
         if self.log_due(t_env):
             self._check_taken()
-            looked_up = self.part_grad_norms(NETWORKS, figures["grad_norm"]) | self.diagnose(batch)
-            self.log({**figures, **looked_up}, t_env)
+            norms = self.part_grad_norms(NETWORKS, figures["grad_norm"])
+            self.log({**figures, **norms, **self.diagnose(batch)}, t_env)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         """Return further figures, each by the name it is logged under, when it is time to log: nothing by default."""
@@ -119,7 +120,7 @@ class ValueLearner(Learner):
         if not self.args.cuda_graph:
             super()._guard_step(part, losses, grad_norm, batch)
             return
-        self.not_taken += ~all_finite(sum(losses.values()), grad_norm) | (self.not_taken > 0)
+        self.not_taken += th.logical_or(~all_finite(sum(losses.values()), grad_norm), self.not_taken > 0)
         self.optimiser.found_inf = (self.not_taken > 0).float()  # Adam's own way to leave out a step
 
     def _check_taken(self) -> None:

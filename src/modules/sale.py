@@ -40,17 +40,16 @@ class Normaliser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised embedding, of the same shape."""
-        match self.name:
-            case "avgl1":
-                return avg_l1_norm(x)
-            case "none":
-                return x
-            case "layer":
-                return functional.layer_norm(x, (self.size,))
-            case "l2":
-                return functional.normalize(x, dim=-1)
-            case "batch":
-                return self.batch_norm(x.reshape(-1, self.size)).reshape(x.shape)
+        if self.name == "avgl1":
+            return avg_l1_norm(x)
+        if self.name == "none":
+            return x
+        if self.name == "layer":
+            return functional.layer_norm(x, (self.size,))
+        if self.name == "l2":
+            return functional.normalize(x, dim=-1)
+        if self.name == "batch":
+            return self.batch_norm(x.reshape(-1, self.size)).reshape(x.shape)
         raise ValueError(f"normaliser {self.name!r}: avgl1, none, layer, batch or l2")
 
 

@@ -176,9 +176,9 @@ def _tagged(setting: Setting) -> Setting:
                 f"there are [{'], ['.join(_EFFECTS)}] and [since 0.2: before VALUE]"
             )
         if before is None:
-            said |= {"effect": _EFFECTS[tag], "free": tag != "reading"}
+            said.update({"effect": _EFFECTS[tag], "free": tag != "reading"})
         else:
-            said |= {"before": before["value"], "before_as": before["other"]}
+            said.update({"before": before["value"], "before_as": before["other"]})
     tagged = replace(setting, meaning=parts["meaning"], **said)
     if tagged.before is not None:
         tagged.parse(tagged.before)

@@ -1,5 +1,7 @@
 """Command lines of the tools that look at archived runs: a mistake is one line, and says where help is."""
 
+from __future__ import annotations  # the plugin's installer runs on Python 3.8
+
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn

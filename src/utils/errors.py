@@ -1,5 +1,7 @@
 """Exceptions that `main.py` prints as one line, and the hint that one of them usually carries."""
 
+from __future__ import annotations  # the plugin's installer runs on Python 3.8
+
 from collections.abc import Iterable
 from difflib import get_close_matches
 

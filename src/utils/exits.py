@@ -1,5 +1,7 @@
 """How a program of ours ends: what is said, and with which exit code."""
 
+from __future__ import annotations  # the plugin's installer runs on Python 3.8
+
 import signal
 import sys
 from collections.abc import Callable
