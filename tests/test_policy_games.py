@@ -2,6 +2,7 @@
 
 import itertools
 
+import acting_games
 import pytest
 import torch as th
 from hidden_payoff import BEST, PATH
@@ -81,3 +82,10 @@ POLICY = {"t_max": "1200", "lr": "0.005", "critic_lr": "0.005", "batch_size": "1
 @pytest.mark.parametrize("alg", ["mappo", "ippo", "maa2c", "ia2c", "coma"])
 def test_every_policy_solves_the_one_step_game(alg, tmp_path):
     assert greedy_return(alg, "one_step", POLICY, tmp_path) == 8
+
+
+@pytest.mark.parametrize(("key", "most"), [("one_step", 28), ("two_step", 26), ("climbing", 28)])
+def test_every_kind_of_action_is_learnt(key, most, monkeypatch, tmp_path):
+    """Of numbers, those that reach or leave their bounds are as good as the bounds."""
+    monkeypatch.setitem(ENVS, "matrix_game", acting_games.PATH)
+    assert greedy_return("mappo", key, POLICY | {"t_max": "4000"}, tmp_path) == pytest.approx(most)
