@@ -212,6 +212,16 @@ def test_evaluation_epsilon_takes_random_actions_and_a_checkpoint_repeats_them(t
     assert len({row["return"] for row in csv_rows(greedy)}) == 1
 
 
+def test_policies_draw_in_evaluation_if_asked_and_a_checkpoint_repeats_it(tmp_path):
+    run = play("ippo", "matrix_game", tmp_path / "run", evaluation_draws="True", test_nepisode="16")
+    last = [row for row in csv_rows(run) if row["t_env"] == csv_rows(run)[-1]["t_env"]]
+    assert len({row["return"] for row in last}) > 1
+    settings = {"checkpoint_path": str(run), "evaluate": "True", "test_nepisode": "16"}
+    assert csv_rows(play("ippo", "matrix_game", tmp_path / "again", **settings, evaluation_draws="True")) == last
+    greedy = play("ippo", "matrix_game", tmp_path / "greedy", **settings)
+    assert len({row["return"] for row in csv_rows(greedy)}) == 1
+
+
 def test_a_run_is_evaluated_and_continued_by_its_folder_alone(tmp_path):
     """Its task and settings are in it: nobody has to give them again."""
     run = play("qmix", "lbf", tmp_path / "a", save_model_interval="80", test_interval="80")

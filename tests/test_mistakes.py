@@ -35,6 +35,7 @@ MISTAKES = {
     "no checkpoint": (["checkpoint_path=nowhere"], "nowhere"),
     "graph without a GPU": (["cuda_graph=True", "device=cpu"], "cuda_graph"),
     "random evaluation of a policy": (["learner=policy_learner", "mac=policy_mac", "evaluation_epsilon=0.1"], "values"),
+    "drawn evaluation of values": (["evaluation_draws=True"], "evaluation_epsilon"),
     "key twice": (["seed=1", "seed=2"], "seed"),
 }
 

@@ -40,6 +40,8 @@ class BasicMAC:
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
+        if args.evaluation_draws:
+            raise ValueError("evaluation_draws is for policies; values have evaluation_epsilon")
         return AGENTS[args.agent](input_size, args)
 
     @property
@@ -54,6 +56,10 @@ class BasicMAC:
     def epsilon(self, t_env: int, test_mode: bool) -> float:
         """Return the probability of a random action: `evaluation_epsilon` in evaluation, which is greedy with 0."""
         return self.evaluation_epsilon if test_mode else self.schedule.eval(t_env)
+
+    def evaluates(self) -> str:
+        """Return which kind of episodes it plays in evaluation, in words."""
+        return f"episodes with ε = {self.evaluation_epsilon:g}" if self.evaluation_epsilon > 0 else "greedy episodes"
 
     def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
         """Return what choosing the actions of whole episodes takes, each episode's from its own generator.

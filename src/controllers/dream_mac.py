@@ -28,7 +28,7 @@ class DreamMAC:
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         if args.evaluation_epsilon > 0:
-            raise ValueError("evaluation_epsilon is for values: in evaluation, policies take their likeliest actions")
+            raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
         if not args.share_parameters:
             raise ValueError("a world model's agents share their parameters: take share_parameters=True")
         self.args, self.n_agents, self.space = args, groups["agents"], args.action_space
@@ -53,14 +53,18 @@ class DreamMAC:
         return th.zeros(batch_size, self.n_agents, self.world.features_size, device=self.device)
 
     def epsilon(self, t_env: int, test_mode: bool) -> float:
-        """Return how much it explores: 1 while training, when it draws, and 0 in evaluation, when it takes the best."""
-        return 0.0 if test_mode else 1.0
+        """Return whether latents and actions are drawn, 1, or the likeliest are taken, 0."""
+        return 0.0 if test_mode and not self.args.evaluation_draws else 1.0
+
+    def evaluates(self) -> str:
+        """Return which kind of episodes it plays in evaluation, in words."""
+        return "episodes with drawn actions" if self.args.evaluation_draws else "greedy episodes"
 
     def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
         """Return what acting through whole episodes draws, each episode's from its own generator: (n, steps, N, G + D).
 
-        One uniform number per categorical of a latent, then what the actor's density takes. None in evaluation, where
-        latents and actions are the most likely ones.
+        One uniform number per categorical of a latent, then what the actor's density takes. None with ε = 0,
+        where latents and actions are the most likely ones.
         """
         if epsilon == 0.0:
             return None

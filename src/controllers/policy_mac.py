@@ -22,9 +22,9 @@ class PolicyMAC(BasicMAC):
     """Reads from `args`: `actor`, `action_space`, `obs_last_action`, `obs_agent_id`, and what the actor reads."""
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
-        self.action_space = args.action_space
+        self.action_space, self.evaluation_draws = args.action_space, args.evaluation_draws
         if args.evaluation_epsilon > 0:
-            raise ValueError("evaluation_epsilon is for values: in evaluation, policies take their likeliest actions")
+            raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
         super().__init__(scheme, groups, args)
         self.shows = "mean" if self.action_space.kind == "continuous" else "p"
 
@@ -33,7 +33,11 @@ class PolicyMAC(BasicMAC):
 
     def epsilon(self, t_env: int, test_mode: bool) -> float:
         """Return whether actions are drawn, 1, or the likeliest are taken, 0."""
-        return 0.0 if test_mode else 1.0
+        return 0.0 if test_mode and not self.evaluation_draws else 1.0
+
+    def evaluates(self) -> str:
+        """Return which kind of episodes it plays in evaluation, in words."""
+        return "episodes with drawn actions" if self.evaluation_draws else "greedy episodes"
 
     def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
         """Return what drawing the actions of whole episodes takes, each episode's from its own generator.

@@ -26,9 +26,7 @@ def evaluate(run: Run, folder: Path, console: Console) -> None:
     with writing(folder / EVAL_EPISODES):
         append_rows(folder / EVAL_EPISODES, *episode_list(run, run.t_env, results))
     mean = run.logger.latest["test_return_mean"]
-    epsilon = run.mac.epsilon(run.t_env, test_mode=True)
-    how = f"episodes with ε = {epsilon:g}" if epsilon > 0 else "greedy episodes"
-    console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} {how}")
+    console.say(f"t_env {run.t_env}: test return {mean:.3f} over {len(results)} {run.mac.evaluates()}")
     if run.args.save_replay:
         run.runner.save_replays(folder / REPLAYS)
 
@@ -41,7 +39,8 @@ def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Genera
 def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> list[EpisodeResult]:
     """Play one greedy episode per stream, `batch_size_run` at once; raise `Stopped` between those if asked to.
 
-    With `evaluation_epsilon` some actions are random, each episode's from its own stream.
+    With `evaluation_epsilon` some actions are random, with `evaluation_draws` all are drawn from the policy; each
+    episode's from its own stream.
     """
     results: list[EpisodeResult] = []
     epsilon = run.mac.epsilon(run.t_env, test_mode=True)
