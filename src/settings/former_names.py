@@ -24,7 +24,7 @@ SETTINGS = {
     "action_selector": "the controller (mac) chooses: ε-greedy for values, draws for policies",
     "agent_output_type": "the controller (mac) says so: basic_mac and sale_mac have values, policy_mac has policies",
     "mask_before_softmax": "not here: what is unavailable is always left out",
-    "test_greedy": "evaluation is greedy; evaluation_epsilon=0.05, or for policies evaluation_draws=True, make it less so",
+    "test_greedy": "evaluation is greedy but for evaluation_epsilon (values) or evaluation_draws=True (policies)",
     "debug": "not here",
     # names, results, checkpoints
     "name": f"the algorithm's name comes with --config; {_LABEL}",
