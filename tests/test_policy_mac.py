@@ -68,3 +68,8 @@ def test_networks_read_choices_as_one_hots_and_numbers_as_they_are():
     assert th.equal(shown(numbers, 2, BOX), numbers)
     assert shown(th.tensor([[2, 1]]), 5, CHOICES).tolist() == [[0, 0, 1, 0, 1]]
     assert shown(th.tensor([[3]]), 5, Discrete()).tolist() == [[0, 0, 0, 1, 0]]
+
+
+def test_evaluation_takes_the_likeliest_actions_or_draws_as_asked():
+    assert [mac_of("discrete").epsilon(10**6, test_mode=mode) for mode in (True, False)] == [0, 1]
+    assert mac_of("discrete", evaluation_draws="True").epsilon(0, test_mode=True) == 1
