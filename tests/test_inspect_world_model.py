@@ -20,7 +20,7 @@ import main
 import plot
 import world_model_report.files
 import world_model_report.report
-from inspect_world_model import FILES
+from inspect_world_model import FILES, WITH_A_MODEL
 from modules.world_model import Gaussian, Imagined
 from training.reopen import ONE_HERE, reopen
 from training.seeding import Stream, episode_streams
@@ -432,7 +432,7 @@ def test_a_report_is_replaced_whole_or_left_as_it_is(folder, tmp_path, monkeypat
 def test_a_run_without_a_world_model_gets_one_line(trained, kind, tmp_path, capsys):
     assert run(trained[kind], "--out", tmp_path / "out") == 2
     out, err = capsys.readouterr()
-    assert err == f"error: {trained[kind]}: this run has no world model to look at; give a run of mmsa or mmsa_paper\n"
+    assert err == f"error: {trained[kind]}: this run has no world model to look at; give a run of {WITH_A_MODEL}\n"
     assert not out and not (tmp_path / "out").exists()
 
 

@@ -23,7 +23,7 @@ class LBFEnv(MultiAgentEnv):
 
     def __init__(self, key: str, valid_actions_only: bool, common_reward: bool, episode_limit: int) -> None:
         task = parse_key(key)
-        self._game = FastForaging(task, episode_limit)
+        self._task, self._game = task, FastForaging(task, episode_limit)
         self._valid_actions_only, self._common_reward = valid_actions_only, common_reward
         self._all_available = np.ones((task.players, len(Action)), dtype=bool)
         obs_size = 3 * (task.foods + task.players)
@@ -78,6 +78,14 @@ class LBFEnv(MultiAgentEnv):
     def action_names(self) -> Sequence[str]:
         """Return the library's names, in small letters."""
         return [action.name.lower() for action in Action]
+
+    def render_observation(self, obs: np.ndarray) -> np.ndarray:
+        """Draw what the first agent sees."""
+        sight = 2 if self._task.short_sight else max(self._task.width, self._task.height)
+        side = min(self._task.height, 2 * sight + 1), min(self._task.width, 2 * sight + 1)
+        from envs.lbf_drawing import draw_observation  # which imports Pillow
+
+        return draw_observation(obs[0], self._task.foods, side)
 
     def render(self) -> np.ndarray:
         """Return a picture of the game, (height, width, 3) uint8; see `envs.lbf_drawing`."""

@@ -151,3 +151,27 @@ class _Drawing:
         if self.game.current_step and player.reward:  # at step 0 the library still has the last episode's reward
             earned += f"  ({player.reward:+.2f})"
         self.canvas.text((x + 26, y), earned, TEXT)
+
+
+def draw_observation(seen: np.ndarray, foods: int, side: Cell) -> np.ndarray:
+    """Return a picture of what one agent sees, or is imagined to see: (height, width, 3) uint8.
+
+    Args:
+        seen: (3 (foods + players),) row, column and level of all food, of the agent itself and of the others; nobody
+            is where a number is below -0.5. Places need not be whole numbers.
+        foods: how many of them are food.
+        side: rows and columns of what it can see.
+    """
+    cell, (rows, cols) = 40, side
+    canvas = Canvas(cols * cell, rows * cell)
+    canvas.box((0, 0, cols * cell, rows * cell), fill=GRASS)
+    for k in range(1, max(rows, cols)):
+        canvas.line([(k * cell, 0), (k * cell, rows * cell)], RULE)
+        canvas.line([(0, k * cell), (cols * cell, k * cell)], RULE)
+    for k, (row, col, level) in enumerate(np.asarray(seen, dtype=float).reshape(-1, 3)):
+        if min(row, col) < -0.5 or not np.isfinite(row + col + level):
+            continue
+        at = (col + 0.5) * cell, (row + 0.5) * cell
+        canvas.circle(at, 0.36 * cell, YELLOW if k < foods else agent_colour(k - foods), OUTLINE if k < foods else None)
+        canvas.text(at, f"{level:.0f}", TEXT, INK if k < foods else PAPER, "mm")
+    return canvas.array()

@@ -192,6 +192,13 @@ class MultiAgentEnv(ABC):
         """
         raise UserError(f"this environment cannot be drawn: {type(self).__name__} has no render()")
 
+    def render_observation(self, obs: np.ndarray) -> np.ndarray:
+        """Return a picture of what agents see, ``obs (N, obs_size)`` float. Optional.
+
+        A world model imagines what never was: numbers may be any.
+        """
+        raise UserError(f"observations cannot be drawn here: {type(self).__name__} has no render_observation()")
+
     def save_replay(self, folder: Path) -> None:
         """Write the running episode or the last one, or all since the game began, in its own format. Optional.
 

@@ -21,6 +21,36 @@ from world_model_report.path_figures import draw_hidden_paths, draw_latent_paths
 from world_model_report.words import answer
 
 SHOWN = 3  # episodes whose latents are drawn
+BANDS = "Bands: 95%, by bootstrap over episodes."
+CAPTIONS = {
+    "errors": (
+        "How far ahead can it see?",
+        "Open-loop predictions under the actions really taken, against what then came: mean squared error over that of "
+        "a predictor that always says the mean of all rows, both on the same rows. Below both other lines, the model "
+        f"has learnt how states move; above 1, to say the mean would be better. {BANDS}",
+    ),
+    "actions": (
+        "Does it know what agents will do?",
+        "How often the greedy action in the imagined hidden state is what the agent then did. The ceiling is what the "
+        "real hidden state gives for the same steps: agents explored, and those who act in imagination may be the "
+        f"target copies. {BANDS}",
+    ),
+    "latent": (
+        "Latent state of the team, real and imagined",
+        "First two principal components of the real latents of all episodes. Paths of an episode of median length, of "
+        "the longest, and of one that is longer than a quarter of them, imagined under the actions really taken.",
+    ),
+    "hidden": (
+        "Hidden state of each agent, real and imagined",
+        "The same for the hidden states, decoded from imagined latents; components are each agent's own.",
+    ),
+    "episode": (
+        "One episode, step by step",
+        "The episode of median length, whose paths are drawn above. First what an agent did; below it, what the model, "
+        "1, 2 and 3 steps before, imagined that it would do, greedily, after the actions really taken until then. "
+        "Columns are environment steps; of a long episode the first 100 are shown.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +69,8 @@ class Report:
     """All that is written.
 
     `facts`: what this is a report of. `metrics`: what `learner.diagnose` gives. `estimates`: the numbers against the
-    horizon. `settings`: the run's, from its archive. `figures`: by file name without `.png`.
+    horizon. `settings`: the run's, from its archive. `figures`: by file name without `.png`; `captions` their headings
+    and what they show.
     """
 
     title: str
@@ -50,6 +81,7 @@ class Report:
     estimates: list[Estimate]
     settings: dict[str, Any]
     figures: dict[str, Figure]
+    captions: dict[str, tuple[str, str]]
 
 
 def make_report(run: Run, run_folder: Path, played: Played, command: str) -> Report:
@@ -62,12 +94,12 @@ def make_report(run: Run, run_folder: Path, played: Played, command: str) -> Rep
     names = run.runner.env.action_names()
     return Report(
         title=f"World model of {run.args.name} on {run.task}, after {run.t_env:,} steps",
-        facts=_facts(run, run_folder, played, command),
+        facts=facts_of(run, run_folder, played, command),
         answer=answer(comparisons, rollout_horizon, metrics),
         comparisons=comparisons,
         metrics=metrics,
         estimates=found,
-        settings=_read(run_folder / "config.json"),
+        settings=settings_of(run_folder),
         figures={
             "errors": draw_errors(found, rollout_horizon),
             "actions": draw_matches(found, rollout_horizon),
@@ -75,10 +107,11 @@ def make_report(run: Run, run_folder: Path, played: Played, command: str) -> Rep
             "hidden": draw_hidden_paths(look, episodes[0]),
             "episode": draw_episode(story_of(look, episodes[0]), names),
         },
+        captions=CAPTIONS,
     )
 
 
-def _facts(run: Run, run_folder: Path, played: Played, command: str) -> dict[str, Any]:
+def facts_of(run: Run, run_folder: Path, played: Played, command: str) -> dict[str, Any]:
     """Return what this is a report of, and how to have it again."""
     results = played.results
     info = run_folder / "info.json"
@@ -98,6 +131,11 @@ def _facts(run: Run, run_folder: Path, played: Played, command: str) -> dict[str
         "share of random actions, ε": played.epsilon,
         "seed of the episodes": played.seed,
     }
+
+
+def settings_of(run_folder: Path) -> dict[str, Any]:
+    """Return a run's settings, from its archive."""
+    return _read(run_folder / "config.json")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""What a recurrent world model (Dreamer, MAMBA, MABL, DMAWM) foresees on episodes it has never seen.
+
+From every row of an episode that has at least `context` rows up to it, the model imagines on, under the actions really
+taken and without looking, and what it decodes is compared with what then came.
+
+Letters: E episodes of up to T rows, N agents, I size of an observation, J steps ahead, M starting rows.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from torch import Tensor
+
+from components.episode_batch import EpisodeBatch
+from components.segments import Segments
+from learners.model_losses import segment_of
+from modules.worlds.contract import Segment, each
+from utils.errors import UserError
+from world_model_report.bands import mean_band
+from world_model_report.estimates import Estimate
+
+
+class Foreseen(NamedTuple):
+    """What was imagined j steps ahead of M rows, and what came; `episode` and `row` (M,): where imagination began."""
+
+    episode: Tensor
+    row: Tensor
+    obs: Tensor  # (M, N, I)
+    reward: Tensor  # (M, N)
+    goes_on: Tensor  # (M, N)
+    real: Segment  # of the rows foreseen: (M, …)
+
+
+def segment_of_episodes(learner: Any, batch: EpisodeBatch) -> tuple[Segment, Tensor]:
+    """Return whole episodes as a world model reads them, and which rows there are, (E, T) bool."""
+    filled = batch["filled"].squeeze(-1)
+    first, last = th.zeros_like(filled), th.zeros_like(filled)
+    first[:, 0] = True
+    last[th.arange(len(filled)), filled.sum(dim=1) - 1] = True
+    rows = Segments(batch, first, last, ~filled)
+    args = learner.args
+    absorbing, cut_off_ends = args.absent_agents == "absorbing", args.truncation == "end"
+    return segment_of(rows, args.action_space, args.noop, absorbing, cut_off_ends), filled
+
+
+class DreamLookahead:
+    """Episodes seen through a world model, and foreseen up to `horizon` steps.
+
+    Attributes:
+        segment: the episodes; `filled` (E, T) says which rows there are.
+        states: what the model inferred at every row; `seen` (E, T, N, I) what it reconstructs there.
+        ahead: what it foresaw, for j = 1, 2, … as far as episodes reach.
+    """
+
+    @th.no_grad()
+    def __init__(self, learner: Any, batch: EpisodeBatch, context: int, horizon: int) -> None:
+        self.world, self.context = learner.world, context
+        self.segment, self.filled = segment_of_episodes(learner, batch)
+        self.states = self.world.observe(self.segment).states
+        self.seen = self.world.obs_of(self.states)
+        self.ahead = list(self._foresee(horizon))
+        if not self.ahead:
+            raise UserError(f"no episode goes on after {context} rows of context; give a smaller --context")
+
+    def _foresee(self, horizon: int) -> Iterator[Foreseen]:
+        lengths, at = self.filled.sum(dim=1), th.arange(self.filled.shape[1])
+        episode, row = ((at >= self.context - 1) & (at < lengths[:, None] - 1)).nonzero(as_tuple=True)
+        state = each(lambda x: x[episode, row], self.states)
+        for j in range(1, horizon + 1):
+            there = row + j < lengths[episode]
+            if not there.any():
+                return
+            episode, row, state = episode[there], row[there], each(lambda x, there=there: x[there], state)
+            before = state
+            state = self.world.imagine_step(before, self.segment.actions[episode, row + j - 1], None)
+            said = self.world.decode(before, state)
+            real = Segment(*(x[episode, row + j] for x in self.segment))
+            reward, goes_on = self.world.rewards.mean(said.reward), said.goes_on.sigmoid()
+            yield Foreseen(episode, row, self.world.obs_of(state), reward, goes_on, real)
+
+    def estimates(self) -> Iterator[Estimate]:
+        """Return the mean squared errors of the model and of naive predictors, with their bands, step by step.
+
+        `keep` says what was last observed, `mean` the mean of all rows; of rewards there is `mean` alone.
+        """
+        there = self.filled & ~self.segment.first
+        means = [x[there].mean(dim=0) for x in (self.segment.obs, self.segment.reward, self.segment.goes_on)]
+        for j, ahead in enumerate(self.ahead, start=1):
+            episodes = ahead.episode.numpy()
+            guesses = {
+                "obs": {"model": ahead.obs, "keep": self.segment.obs[ahead.episode, ahead.row], "mean": means[0]},
+                "reward": {"model": ahead.reward, "mean": means[1]},
+                "goes_on": {"model": ahead.goes_on, "mean": means[2]},
+            }
+            for what, of in guesses.items():
+                real = getattr(ahead.real, what)
+                for predictor, guess in of.items():
+                    error = (guess - real).square().flatten(1).mean(dim=1).numpy()
+                    yield Estimate(j, f"{what}_error", predictor, *mean_band(error, episodes))
+            for predictor, error in self.disagreement(ahead).items():
+                yield Estimate(j, "disagreement", predictor, *mean_band(error, episodes))
+
+    def disagreement(self, ahead: Foreseen) -> dict[str, np.ndarray]:
+        """Return how far apart two agents are imagined to see what both really see alike, in standard deviations.
+
+        `shuffled` has one agent's imagination of another starting row beside it: what no agreement at all would give.
+        """
+        pairs = self.seen_alike
+        if len(pairs) == 0:
+            return {}
+        i, c, k, d, spread = pairs
+        ours, theirs = ahead.obs[:, i, c], ahead.obs[:, k, d]
+        order = th.from_numpy(np.random.default_rng(0).permutation(len(ours)))
+        return {
+            name: ((ours - other).abs() / spread).mean(dim=1).numpy()
+            for name, other in (("model", theirs), ("shuffled", theirs[order]))
+        }
+
+    @property
+    def seen_alike(self) -> tuple[Tensor, ...]:
+        """Return the pairs of numbers that two agents always see alike: agent, number, other agent, number, spread."""
+        obs = self.segment.obs[self.filled]  # (R, N, I)
+        spread, found = obs.std(dim=0), []
+        for i, k in pairwise(range(obs.shape[1])):
+            alike = (obs[:, i, :, None] == obs[:, k, None, :]).all(dim=0) & (spread[i] > 0)[:, None]
+            found += [(i, c, k, d, spread[i, c]) for c, d in alike.nonzero().tolist()]
+        if not found:
+            return ()
+        *places, spreads = zip(*found, strict=True)
+        return *map(th.tensor, places), th.stack(spreads)
+
+    def calibration(self, bins: int = 10) -> list[tuple[float, float, int]]:
+        """Return for each tenth of what was said of going on one step ahead: its mean, the share that did, how many."""
+        said, real = self.ahead[0].goes_on.flatten(), self.ahead[0].real.goes_on.flatten()
+        which = (said * bins).long().clamp(max=bins - 1)
+        groups = ((said[which == b], real[which == b]) for b in range(bins))
+        return [(s.mean().item(), r.mean().item(), len(s)) for s, r in groups if len(s) > 0]
+
+    def story(self, episode: int, steps: int) -> tuple[Tensor, Tensor]:
+        """Return what agents saw after the context in one episode, and were imagined to see: (J, N, I) each."""
+        parts = [
+            (ahead.real.obs[here][0], ahead.obs[here][0])
+            for ahead in self.ahead[:steps]
+            if (here := (ahead.episode == episode) & (ahead.row == self.context - 1)).any()
+        ]
+        return tuple(th.stack(side) for side in zip(*parts, strict=True))
+
+    def longest(self) -> int:
+        """Return the episode that goes on longest."""
+        return int(self.filled.sum(dim=1).argmax())
