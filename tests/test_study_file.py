@@ -54,6 +54,17 @@ def test_variants_multiply_a_study_and_keep_their_archives_apart():
     assert one.name == "Foraging-2s-8x8-2p-2f-coop-v2_vdn_slow_seed7"
 
 
+def test_a_variant_is_for_the_algorithms_that_have_its_settings_and_the_others_run_once():
+    fields = GOOD | {"variants": "{short: {rollout_horizon: 1}, low: {lr: 0.01}}", "algorithms": "[mmsa, qmix]"}
+    found = [(run.algorithm, run.variant) for run in asked.read(write(**fields | {"seeds": "[1]"}), {}).runs]
+    assert sorted(found[: len(found) // 2]) == [("mmsa", "low"), ("mmsa", "short"), ("qmix", "low")]
+    alone = fields | {"variants": "{short: {rollout_horizon: 1}, long: {rollout_horizon: 9}}"}
+    study = asked.read(write("alone", **alone), {})
+    assert {(run.algorithm, run.variant) for run in study.runs} == {("mmsa", "short"), ("mmsa", "long"), ("qmix", None)}
+    plain = next(run for run in study.runs if run.variant is None)
+    assert plain.results == study.lock.parent == Path.cwd() / "results/studies/alone"
+
+
 def test_the_command_line_wins_over_the_study_and_the_study_over_the_defaults():
     assert asked.read(write(**GOOD), {}).running["jobs"] == 1
     path = write(**GOOD, running="{jobs: 3, max_retries: 5}")

@@ -1,13 +1,14 @@
 """The runs that a study asks for: algorithms x tasks x variants x seeds, each checked as `main.py` would check it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from envs import task_name
-from settings import resolve, shown
+from settings import declared_settings, resolve, shown
 from study_runs.study_file import Settings, StudyFile
 from utils.errors import UserError
 
@@ -61,11 +62,12 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
     tasks = [_split(task, "env_config", "tasks", label) for task in study.tasks]
     algorithms = [({"config": a} if isinstance(a, str) else a) for a in study.algorithms]
     algorithms = [_split(algorithm, "config", "algorithms", label) for algorithm in algorithms]
-    variants = list(study.variants.items()) or [(None, {})]
-    for seed, (env, of_task), (variant, of_variant), (alg, of_alg) in product(study.seeds, tasks, variants, algorithms):
-        given = study.settings | of_task | of_alg | of_variant
+    for seed, (env, of_task), variant, (alg, of_alg) in product(study.seeds, tasks, _variants(study), algorithms):
+        given = study.settings | of_task | of_alg | study.variants.get(variant, {})
         _refuse_given(given, label)
         try:
+            if variant not in variants_for(alg, env, study, [name for name, _ in algorithms], config_dir):
+                continue
             run = _planned(name, alg, env, variant, given | {"seed": str(seed)}, config_dir)
         except UserError as why:
             raise UserError(f"{label}: {why}") from why
@@ -76,6 +78,30 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
             )
         found[run.name] = run
     return list(found.values())
+
+
+def _variants(study: StudyFile) -> list[str | None]:
+    """Return the variants in their order, and last None: no variant."""
+    return [*study.variants, None]
+
+
+def variants_for(
+    alg: str, env: str, study: StudyFile, algorithms: Sequence[str], config_dir: Path
+) -> list[str | None]:
+    """Return the variants that an algorithm runs in: those whose settings it has; without any, once as it is.
+
+    A setting that no algorithm of the study has is a mistake, and left to be told as one.
+    """
+    def has(algorithm: str, variant: str) -> bool:
+        return study.variants[variant].keys() <= _declared(algorithm, env, config_dir)
+
+    fitting = [v for v in study.variants if has(alg, v) or not any(has(other, v) for other in algorithms)]
+    return list(fitting) or [None]
+
+
+@cache
+def _declared(algorithm: str, env_config: str, config_dir: Path) -> frozenset[str]:
+    return frozenset(declared_settings(algorithm, env_config, config_dir))
 
 
 def _split(item: Settings, word: str, field: str, label: str) -> tuple[str, Settings]:
