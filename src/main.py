@@ -37,12 +37,17 @@ def _work(argv: Sequence[str]) -> None:
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(2**32)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
+    from envs import check_archived, trust_named
     from training.archive import record  # brings Torch and sacred, which take seconds
     from training.assembly import build
     from training.resuming import go_on
 
     keep_freed_memory()
+    if command.verb is not None:
+        check_archived(settings["env"], settings["env_args"])
     run = build(settings) if resumed is None else go_on(resumed, settings)
+    if command.verb is None:
+        trust_named(settings["env"], settings["env_args"])
     try:
         record(run, settings, resumed)
     finally:

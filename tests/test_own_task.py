@@ -284,3 +284,23 @@ def test_one_environment_plays_all_episodes_where_making_one_is_slow_and_reset_i
     first = always._game.env
     always.reset(1)
     assert always._game.env is not first
+
+
+def test_what_was_named_is_trusted_where_it_was_found_and_nowhere_else(beside, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    beside("line", GRID)
+    folder = play("vdn", "gymma", tmp_path / "runs", **{"env_args.key": "line", "env_args.time_limit": "5"})
+    assert main.main([f"resume={folder}", "with", "t_max=220"]) == 0
+    stranger = tmp_path / "elsewhere"
+    stranger.mkdir()
+    (stranger / "line.py").write_text("raise SystemExit('ran')")
+    monkeypatch.chdir(stranger)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+    capsys.readouterr()
+    for words_given in ([f"resume={folder}", "with", "t_max=240"], [f"evaluate={folder}"], [f"continue={folder}"]):
+        assert main.main(words_given) == 2
+        said = capsys.readouterr().err
+        assert f"would import the package line ({stranger}/line.py), and so run its code" in said
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    assert main.main([f"resume={folder}", "with", "t_max=240"]) == 0

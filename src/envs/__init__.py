@@ -9,11 +9,12 @@ from typing import Any
 from envs.batch import EnvsInTurn
 from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
 from envs.task_code import needs
+from envs.trust import is_trusted, place_of, trust
 from utils.errors import UserError, nearest
 
 __all__ = [
     "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "check_keeps_replays", "env_path",
-    "make_batch_from_path", "make_env", "make_env_from_path", "task_name", "versions",
+    "make_batch_from_path", "make_env", "make_env_from_path", "task_name", "trust_named", "versions",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
@@ -74,11 +75,20 @@ def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
     with _installed(path):
         env_class = _env_class(path)
     package = env_class.unknown_package(env_args)
-    if package is not None:
+    if package is not None and not is_trusted(package):
         raise UserError(
-            f"the archive's env_args would import the package {package}, and so run its code: if you trust it, add it "
-            "to SUITES in src/envs/gymma_keys.py"
+            f"the archive's env_args would import the package {package} ({place_of(package) or 'not found here'}), and "
+            f"so run its code: if you trust it, say so once: python src/doctor.py --trust {package}"
         )
+
+
+def trust_named(name: str, env_args: Mapping[str, Any]) -> None:
+    """Remember that this user has named the settings' package by himself, see `envs.trust`."""
+    path = env_path(name)
+    with _installed(path):
+        package = _env_class(path).unknown_package(env_args)
+    if package is not None:
+        trust(package)
 
 
 def check_keeps_replays(name: str) -> None:

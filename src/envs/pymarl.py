@@ -143,8 +143,9 @@ class PyMARLEnv(GuardedEnv):
 
     @classmethod
     def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
-        """Return the package of the class: all of them are unknown."""
-        return _module_and_class(env_args["env"])[0].partition(".")[0]
+        """Return the package of the class: all of them are unknown, but for the example of ours."""
+        package = _module_and_class(env_args["env"])[0].partition(".")[0]
+        return None if package == __name__.partition(".")[0] else package
 
     @classmethod
     def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
