@@ -3,12 +3,16 @@
 Python, the packages, Torch and CUDA, StarCraft II's folder, and every suite that the registry knows, of which one
 environment is made, stepped and drawn in a process of its own. Nothing is changed. Exit code 0 when the suite that the
 README begins with can be trained on, 1 when not; with suites named, when each of these can.
+
+Beside that it looks at a task of somebody's own (`--task`), repeats an episode in which one failed (`--repeat`), trusts
+a package for archives (`--trust`), and writes a task to begin with (`--new-task`).
 """
 
 from __future__ import annotations  # an older Python reads this file, too, and is told what is needed
 
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,6 +74,34 @@ def _say(found: Sequence[Finding]) -> None:
         print(finding.text(), flush=True)
 
 
+def _add_own_task(parser: ArgumentParser) -> None:
+    parser.add_argument("--task", metavar="KEY",
+                        help="look at a task of your own; its settings may follow: kwargs.N=5")  # fmt: skip
+    parser.add_argument("--env-config", choices=("gymma", "pymarl"), default="gymma",
+                        help="whose key --task is (default: gymma)")  # fmt: skip
+    parser.add_argument("--repeat", metavar="FOLDER", help="play the episode again in which a task's fault ended a run")
+    parser.add_argument("--trust", metavar="PACKAGE", help="let archives have this package's code run, as it is here")
+    parser.add_argument("--new-task", metavar="FILE", help="write a task of your own to begin with")
+
+
+def _own_task(args: Namespace) -> bool:
+    """Do what is asked for a task of somebody's own; return whether something was."""
+    if not any((args.task, args.repeat, args.trust, args.new_task)):
+        return False
+    from checkup import own_task  # brings Torch
+
+    if args.new_task:
+        lines = own_task.new_task(args.new_task)
+    elif args.trust:
+        lines = own_task.trust_package(args.trust)
+    elif args.repeat:
+        lines = own_task.repeat(args.repeat)
+    else:
+        lines = own_task.look_at(args.env_config, args.task, args.suites)
+    print("\n".join(lines))
+    return True
+
+
 def main(argv: Sequence[str]) -> int:
     """Examine the machine, and return the exit code."""
     if machine.python().mark == FAILS:
@@ -84,7 +116,10 @@ def main(argv: Sequence[str]) -> int:
         parser.add_argument("suites", nargs="*", metavar="SUITE", help="try these alone (default: all that there are)")
         parser.add_argument("--limit", type=whole(1, 3600), default=180, metavar="SECONDS",
                             help="how long trying may take (default: 180)")  # fmt: skip
+        _add_own_task(parser)
         args = parser.parse_args(argv)
+        if _own_task(args):
+            return
         if failing := examine(args.suites, args.limit):
             suite = " and ".join(args.suites) or DEFAULT_SUITE
             raise RunFailedError(f"no training on {suite} here, because of {', '.join(failing)}: see the lines above")

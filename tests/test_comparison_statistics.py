@@ -138,5 +138,3 @@ def test_a_single_run_per_task_has_no_bootstrap_interval():
 )
 def test_better_needs_five_seeds_and_intervals_apart(higher, lower, forced, says):
     assert judged(Summary(*higher), Summary(*lower), forced).startswith(says)
-
-

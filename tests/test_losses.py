@@ -93,9 +93,7 @@ def test_kl_loss_is_prior_to_normal_plus_posterior_to_prior_per_dimension():
 
 def test_reconstruction_losses_are_squared_errors_and_histories_stand_still():
     names = ("z_sa", "z_s", "phi")
-    decoded, wanted = (
-        dict(zip(names, th.randn(3, B, T, 7).requires_grad_().unbind(), strict=True)) for _ in range(2)
-    )
+    decoded, wanted = (dict(zip(names, th.randn(3, B, T, 7).requires_grad_().unbind(), strict=True)) for _ in range(2))
     h_decoded, h = th.randn(2, B, T, 3, 8).requires_grad_().unbind()
     weights = half_weights()
     parts = losses.reconstruction_losses(decoded, wanted, weights)

@@ -11,7 +11,9 @@ from packages import needs
 from test_gymma import ARGS
 from tiny_runs import csv_rows, play, read, settings_of, words
 
+import doctor
 import main
+import study
 from envs import make_env, task_name
 from settings import resolve
 from utils.errors import UserError
@@ -304,3 +306,75 @@ def test_what_was_named_is_trusted_where_it_was_found_and_nowhere_else(beside, t
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     assert main.main([f"resume={folder}", "with", "t_max=240"]) == 0
+
+
+DOCS = Path(main.__file__).parents[1] / "docs"
+PROGRAMS = {"src/main.py": main, "src/doctor.py": doctor, "src/study.py": study}
+
+
+def commands(page):
+    """The commands of a page, each as words."""
+    return [line.split() for line in re.findall(r"^    python (src/.*)$", (DOCS / page).read_text(), re.MULTILINE)]
+
+
+def test_the_page_on_your_own_task_works_as_it_stands(beside, capsys):
+    small = ["batch_size=8", "batch_size_run=4", "test_interval=1000", "test_nepisode=4", "device=cpu"]
+    for program, *given in commands("your-own-task.md"):
+        given += small if given[0].startswith("--config") else []
+        steps = 240 if "resume=latest" in given else 120
+        code = PROGRAMS[program].main([re.sub(r"t_max=\d+", f"t_max={steps}", word) for word in given])
+        err = capsys.readouterr().err
+        failing = "--repeat" in given
+        assert code == (2 if failing else 0), (given, err)
+        assert not failing or "fault.json cannot be read" in err  # nothing has failed
+    assert Path("report/index.html").exists()
+    folders = {path.parents[2].name for path in Path("results").glob("sacred/*/*/*/config.json")}
+    assert folders == {"meeting", "meeting-size9", "Meeting-size7"}
+
+
+def test_a_fault_is_repeated_alone(beside, tmp_path, capsys):
+    beside("line", GRID.replace("met = ", "1 / 0; met = "))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    env_args = resolve("qmix", "gymma", {"env_args.key": "line"}, main.CONFIG_DIR)["env_args"]
+    fault = {"env": "gymma", "env_args": env_args, "seed": 5, "actions": [[1, 1]]}
+    (folder / "fault.json").write_text(json.dumps(fault))
+    assert doctor.main(["--repeat", str(folder)]) == 2 and "--trust line" in capsys.readouterr().err
+    assert doctor.main(["--trust", "line"]) == 0
+    assert doctor.main(["--repeat", str(folder)]) == 2  # it fails in its trial already
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    del sys.modules["line"]
+    beside("line", GRID)
+    assert doctor.main(["--repeat", str(folder)]) == 0
+    assert "seed 5 was played for 1 steps, and nothing failed this time" in capsys.readouterr().out
+    del sys.modules["line"]
+    beside(
+        "line", GRID.replace("rng = np", "self.seed = seed; rng = np").replace("met = ", "1 / (self.seed - 5); met = ")
+    )
+    assert doctor.main(["--repeat", str(folder)]) == 1
+    err = capsys.readouterr().err
+    assert "error: it happens again" in err and "in step 1 of the episode of seed 5" in err and "Traceback" in err
+
+
+def test_what_the_doctor_says_of_a_task(beside, capsys):
+    beside("line", GRID)
+    assert doctor.main(["--task", "line:Line", "kwargs.size=4", "time_limit=9"]) == 0
+    out = capsys.readouterr().out
+    assert "2 agents, 3 actions, observations of 2, a state of 3, episodes of 9 steps or less" in out
+    assert "methods that can learn it: " in out and "qmix" in out and "mappo" in out
+    assert doctor.main(["--task", "line", "size"]) == 2 and "no assignment" in capsys.readouterr().err
+    random = GRID.replace("default_rng(seed)", "default_rng(None)")
+    assert doctor.main(["--task", beside("chance", random)]) == 0
+    assert "its episodes cannot be repeated: reset(seed) does not decide all" in capsys.readouterr().out
+    Path("line.py").unlink()
+    assert doctor.main(["--new-task", "line.py"]) == 0 and doctor.main(["--new-task", "line.py"]) == 2
+
+
+@pytest.mark.parametrize(
+    "number, why",
+    [("np.nan", "entry 1 is nan as float32, at step 0"), ("1e300", "entry 1 is inf as float32, at step 0")],
+)
+def test_numbers_that_are_none_are_told_at_the_door(beside, number, why):
+    spoilt = GRID.replace('{a: {"observation": here,', f'{{a: {{"observation": np.array([0, {number}]),')
+    spoilt = spoilt.replace("(2,), np.float32)", "(2,), np.float64)")
+    assert f"the observation of agent left, {why}" in str(refused(beside("line", spoilt)))

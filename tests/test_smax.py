@@ -268,4 +268,3 @@ def test_a_missing_package_is_one_line_with_its_own_requirements(ask, monkeypatc
     monkeypatch.setitem(sys.modules, "jaxmarl", None)
     with pytest.raises(UserError, match=r"Python package jaxmarl,.*`pip install -r requirements-smax\.txt`$"):
         ask("smax", MARINES)
-

@@ -9,12 +9,13 @@ from typing import Any
 from envs.batch import EnvsInTurn
 from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
 from envs.task_code import needs
-from envs.trust import is_trusted, place_of, trust
+from envs.trust import is_trusted, place_of, trust, trusted_file
 from utils.errors import UserError, nearest
 
 __all__ = [
     "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "check_keeps_replays", "env_path",
-    "make_batch_from_path", "make_env", "make_env_from_path", "task_name", "trust_named", "versions",
+    "make_batch_from_path", "make_env", "make_env_from_path", "place_of", "task_name", "trust", "trust_named",
+    "trusted_file", "versions",
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"

@@ -78,6 +78,7 @@ class GymmaEnv(GuardedEnv):
             action_space=task.team.space,
             n_rewards=1 if common_reward else n_agents,
             listed=tuple(name for name in (*task.figures, *(f"{name}_sum" for name in sums)) if name != "battle_won"),
+            repeatable=task.repeatable,
             notes=task.notes,
         )
 

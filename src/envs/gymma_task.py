@@ -31,7 +31,8 @@ class Task:
 
     `has_state`: the state is the environment's own, `state_size` numbers; `won`: the info that says that the team has
     won, if there is one; `figures`: the names of all numbers in infos; `remake`: whether each episode needs a new
-    environment; `notes`: what was found out, for the log and the archive.
+    environment; `repeatable`: whether a seed repeats an episode; `notes`: what was found out, for the log and the
+    archive.
     """
 
     where: str
@@ -42,10 +43,11 @@ class Task:
     by_method: bool
     has_state: bool
     state_size: int
-    won: str | None
-    figures: tuple[str, ...]
-    remake: bool
-    notes: tuple[str, ...]
+    won: str | None = None
+    figures: tuple[str, ...] = ()
+    remake: bool = True
+    repeatable: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def obs_shape(self) -> tuple[int, int]:
@@ -100,22 +102,22 @@ def find_out(where: str, make: Callable[[], Game], time_limit: int, state: str, 
     try:
         team = team_of(game.action_spaces)
         readers = [Reader(*each, mask_in_obs) for each in zip(game.names, game.obs_spaces, strict=True)]
-        settled = Task(where, make, game.names, team, readers, False, False, 0, None, (), True, ())
         with running(f"{where}: reset({TRIAL_SEEDS[0]})"):
             game.reset(TRIAL_SEEDS[0])
             by_method = masks_by_method(game.env, game.names) is not None
             size = _state_size(game) if state == "auto" else 0
-        settled = replace(settled, by_method=by_method, has_state=size > 0, state_size=size)
-        figures = sorted({name for told in played(settled, game, TRIAL_SEEDS[0], steps) for name in told.figures})
-        again, notes = _remake(remake, settled, game, costs, steps)
+        task = Task(where, make, game.names, team, readers, by_method, size > 0, size)
+        first = [*played(task, game, TRIAL_SEEDS[0], steps)]
+        figures = sorted({name for told in first for name in told.figures})
+        found = _repeats(remake, task, game, costs, [told.bytes for told in first])
     except MisfitError as why:
         raise UserError(f"{where}: {why}") from why
     finally:
         with running(f"{where}: close()"):
             game.env.close()
     won = next((name for name in WINNING if name in figures), None)
-    size = size or int(np.prod(settled.obs_shape))
-    return replace(settled, state_size=size, won=won, figures=tuple(figures), remake=again, notes=notes)
+    size = size or int(np.prod(task.obs_shape))
+    return replace(task, state_size=size, won=won, figures=tuple(figures), **found)
 
 
 def _state_size(game: Game) -> int:
@@ -145,6 +147,7 @@ def played(task: Task, game: Game, seed: int, steps: int) -> Iterator[Told]:
             with running(f"{task.where}: in step {step} of the episode of seed {seed}"):
                 obs, available = task.views(game, shown, over)
                 state = task.state(game) if task.has_state else obs
+            _refuse_not_finite(task, obs, state)
             yield Told((obs.tobytes(), available.tobytes(), state.tobytes(), result), numbers_in_shown(shown))
             if over or step >= steps:
                 return
@@ -157,20 +160,55 @@ def played(task: Task, game: Game, seed: int, steps: int) -> Iterator[Told]:
         raise MisfitError(f"{why}, at step {step} of the episode of seed {seed}") from why
 
 
+def _refuse_not_finite(task: Task, obs: np.ndarray, state: np.ndarray) -> None:
+    """Raise `MisfitError` for NaN, and for what float32 does not hold."""
+    if not np.isfinite(obs).all():
+        agent, entry = np.argwhere(~np.isfinite(obs))[0].tolist()
+        raise MisfitError(
+            f"the observation of agent {task.names[agent]}, entry {entry} is {obs[agent, entry]} as float32"
+        )
+    if not np.isfinite(state).all():
+        entry = np.flatnonzero(~np.isfinite(state))[0]
+        raise MisfitError(f"state(), entry {entry} is {state.reshape(-1)[entry]} as float32")
+
+
 def numbers_in_shown(shown: Shown) -> dict[str, float]:
     """Return the numbers in the infos of the agents that are there."""
     return numbers_in([info for info in shown.infos if info is not None])
 
 
-def _remake(remake: str, task: Task, game: Game, costs: float, steps: int) -> tuple[bool, tuple[str, ...]]:
-    """Say whether each episode needs a new environment, and what has been found out of that."""
-    if remake != "auto":
-        return remake == "always", ()
-    if costs < CHEAP:
-        return True, ()
-    first, second = TRIAL_SEEDS
-    before, _, after = ([told.bytes for told in played(task, game, s, steps)] for s in (first, second, first))
-    if before == after:
-        return False, ("env_args.remake=auto: reset(seed) alone repeats an episode: one environment plays them all",)
-    why = f"it takes {costs:.2g} s each time, and reset(seed) alone does not repeat an episode"
-    return True, (f"env_args.remake=auto: a new environment is made for each episode: {why}",)
+def _repeats(remake: str, task: Task, game: Game, costs: float, first: list[Any]) -> dict[str, Any]:
+    """Return `remake`, `repeatable` and `notes`: whether an episode is repeated by its seed, and in which environment.
+
+    `first` is the trial that `game` has just played, and `costs` the seconds that making it took.
+    """
+    seed, other = TRIAL_SEEDS
+    steps = len(first) - 1
+    again = remake == "always" or (remake == "auto" and costs < CHEAP)
+    notes = []
+    if not again:
+        for _ in played(task, game, other, steps):
+            pass
+        honest = first == [told.bytes for told in played(task, game, seed, steps)]
+        again = remake == "auto" and not honest
+        if remake == "auto" and honest:
+            notes.append("env_args.remake=auto: reset(seed) alone repeats an episode: one environment plays them all")
+        elif remake == "auto":
+            notes.append(
+                f"env_args.remake=auto: a new environment is made for each episode, which takes {costs:.2g} s: "
+                "reset(seed) alone does not repeat one"
+            )
+    same = honest if not again else first == _anew(task, seed, steps)
+    if not same:
+        notes.append(f"{task.where}: its episodes cannot be repeated: reset(seed) does not decide all that is random")
+    return {"remake": again, "repeatable": same, "notes": tuple(notes)}
+
+
+def _anew(task: Task, seed: int, steps: int) -> list[Any]:
+    """Return the episode of a seed as a new environment plays it."""
+    game = task.make()
+    try:
+        return [told.bytes for told in played(task, game, seed, steps)]
+    finally:
+        with running(f"{task.where}: close()"):
+            game.env.close()
