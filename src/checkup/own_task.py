@@ -1,5 +1,7 @@
 """A task of somebody's own, looked at before a run: what it is, what to change in it, which methods can learn there."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from settings import resolve
 from utils.errors import RunFailedError, UserError
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
-TEMPLATE = Path(__file__).with_name("task_template.py")
+TEMPLATE = Path(__file__).parent / "templates" / "task_template.py"
 FAULT = "fault.json"
 SECONDS = 2.0  # of stepping, to measure the speed
 KEYS = {"gymma": "key", "pymarl": "env"}  # how the setting that names a task is called
