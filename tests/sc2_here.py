@@ -9,7 +9,9 @@ from pathlib import Path
 
 STANDIN = Path(__file__).parent / "sc2_standin"
 BUILD = 75689
-MAPS = ("3m", "3s5z", "32x32_flat")
+MAPS = (
+    "3m", "8m", "2s3z", "3s5z", "5m_vs_6m", "10m_vs_11m", "3s_vs_5z", "3s5z_vs_3s6z", "6h_vs_8z", "32x32_flat",
+)  # fmt: skip
 
 
 def install(folder):

@@ -5,14 +5,18 @@ name: `W` of the agents or the mixer, `θ` of the world model, with a minus the 
 the paper leaves to the reader is said where it stands; docs/mmsa.md has all of it. Every draw ``μ + σ ε`` has one ε.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 import torch as th
-from fixtures_mmsa import SMALL_MMSA, A, N, drifted, make_batch, make_learner
+from fixtures_mmsa import CONFIG_DIR, SMALL_MMSA, A, N, drifted, make_batch, make_learner
 from torch.nn.functional import elu, softplus
 
 from components.episode_rows import EpisodeRows
 from controllers.agent_inputs import agent_inputs
 from modules.world_model import Gaussian
+from settings import resolve
 
 D, H = N * SMALL_MMSA["latent_dim"], SMALL_MMSA["rnn_hidden_dim"]
 EPSILON = th.linspace(-1.0, 1.5, D, dtype=th.float64)
@@ -263,3 +267,12 @@ def test_mmsa_paper_is_the_papers_text(ours):
         ]
         assert any(grad.any() for grad in grads[1])
         th.testing.assert_close(*grads, **close)
+
+
+def test_the_manual_names_every_setting_in_which_mmsa_differs():
+    letter, ours = (resolve(name, "matrix_game", {}, CONFIG_DIR) for name in ("mmsa_paper", "mmsa"))
+    differing = {key for key in ours if ours[key] != letter[key]} - {"name"}
+    text = (Path(__file__).parents[1] / "docs" / "mmsa.md").read_text(encoding="utf-8")
+    table = text.partition("## What `mmsa` does otherwise")[2].partition("\n## ")[0]
+    named = {key for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert named == differing

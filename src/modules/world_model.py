@@ -7,12 +7,12 @@ Letters: N agents, A actions, H hidden size, E_s embedding size, L latent size p
 horizon, K what VAE-2's decoder reads. ``…`` stands for any leading axes, usually (B, T).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch as th
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from modules.activations import Tanh, elu
@@ -43,6 +43,16 @@ Embeddings = dict[str, Tensor]  # what VAE-1 reads and gives: z_sa, z_s and phi,
 def joined(embeddings: Embeddings) -> Tensor:
     """Return the embeddings as one vector, in their order: (…, 3 E_s), or (…, E_s) without SALE."""
     return th.cat(list(embeddings.values()), dim=-1)
+
+
+@contextmanager
+def held(module: nn.Module) -> Iterator[None]:
+    """Hold a module fixed: gradients of what it gives meanwhile pass through it, and train nothing in it."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)
 
 
 class Imagined(NamedTuple):
@@ -190,8 +200,8 @@ class WorldModel(nn.Module):
 
     def _held_sale(self, s: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z^s`` and ``z^sa``; gradients pass through f_s and g_s to ŝ, and do not train them."""
-        held = {name: parameter.detach() for name, parameter in self.sale.named_parameters()}
-        return functional_call(self.sale, held, (s, actions))
+        with held(self.sale):
+            return self.sale(s, actions)
 
     def prior(self, embeddings: Embeddings) -> Gaussian:
         """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
