@@ -18,7 +18,7 @@ FILES = sorted(PAPER.glob("*.yaml"))
 SEEDS = [101, 102, 103, 104, 105]  # which chose nothing
 # of each file: tasks, variants, algorithms, steps, statistic
 FIGURES = {
-    "fig4_lbf": (4, 1, 3, {2_000_000}, {"mean_interval"}),
+    "fig4_lbf": (4, 1, 4, {2_000_000}, {"mean_interval"}),
     "fig4_mamujoco": (4, 1, 3, {7_000_000}, {"mean_interval"}),
     "fig5a": (3, 1, 3, {5_000_000}, {"median_quartiles"}),
     "fig5a_smax": (2, 1, 3, {5_000_000}, {"median_quartiles"}),
