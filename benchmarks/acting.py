@@ -7,6 +7,7 @@ import argparse
 import time
 
 import torch as th
+from answers import command
 from common import CONFIG_DIR
 from train_step import PartClock
 
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

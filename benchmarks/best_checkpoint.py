@@ -9,6 +9,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from answers import command
 from common import CONFIG_DIR
 
 from settings import resolve
@@ -41,8 +42,13 @@ def measure(alg: str, episodes: int) -> str:
     return f"{alg}: evaluation {evaluation:.2f} s, keeping the best {milliseconds:.0f} ms, {size / 1e6:.1f} MB"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print a line for each algorithm."""
     parser = argparse.ArgumentParser(description="What it costs to keep the best checkpoint.")
     parser.add_argument("--episodes", type=int, default=100, help="per evaluation")
     for name in ("qmix", "mmsa"):
         print(measure(name, parser.parse_args().episodes))
+
+
+if __name__ == "__main__":
+    command(main)

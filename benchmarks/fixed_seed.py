@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from answers import command
 from safetensors.numpy import load_file
 
 SRC = Path(__file__).parents[1] / "src"
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from answers import command
 from common import SHAPES, make_batch, make_learner
 
 from modules import linear
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -9,6 +9,7 @@ and `filled` as int64, available actions as int32, `terminated` as a byte, and o
 import argparse
 
 import numpy as np
+from answers import command
 from common import SHAPES, Shape, make_batch, scheme_of
 
 from components.replay_buffer import ReplayBuffer
@@ -41,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import torch as th
+from answers import command
 from common import SHAPES, Shape, make_batch, make_learner, seconds
 from train_step import time_parts
 
@@ -52,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

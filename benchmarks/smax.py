@@ -15,6 +15,7 @@ from collections.abc import Callable
 from statistics import median
 
 import numpy as np
+from answers import command
 from common import CONFIG_DIR
 
 from envs.smax_battles import game, jax
@@ -84,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
+from answers import command
 
 MAIN = Path(__file__).parents[1] / "src" / "main.py"
 MIB = 2**20
@@ -125,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

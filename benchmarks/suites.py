@@ -16,6 +16,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from answers import command
+
 MAIN = Path(__file__).parents[1] / "src" / "main.py"
 LONG_EPISODES = "batch_size_run=4 batch_size=8 updates_per_run=4 target_update_interval=40 test_nepisode=8"
 TASKS = {  # name -> its environment's config, and what follows `with`
@@ -76,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from answers import command
+
 MAIN = Path(__file__).parents[1] / "src" / "main.py"
 TASK = "Foraging-2s-10x10-3p-3f-v3"
 PEER = "EPyMARL's QMIX"
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

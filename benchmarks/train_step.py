@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch as th
+from answers import command
 from common import SHAPES, make_batch, make_learner, product_rate, seconds, synchronise
 from step_by_step import make_step_by_step
 from torch.autograd import DeviceType
@@ -187,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

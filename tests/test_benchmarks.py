@@ -100,3 +100,15 @@ def test_the_step_by_step_form_has_the_same_losses_and_gradients(config, monkeyp
     stepped = learner.losses(rows)[0]
     th.testing.assert_close(stepped, whole, rtol=1e-5, atol=1e-6)
     th.testing.assert_close(th.autograd.grad(sum(stepped.values()), inputs), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_mistake_is_answered_in_one_line():
+    command = [sys.executable, str(BENCHMARKS / "train_step.py"), "--batch-size", "1", "--settings", "lr=9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=4 * WAIT)
+    assert done.returncode == 2 and done.stderr.startswith("error: lr=9") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_answers_so(path):
+    text = path.read_text()
+    assert "__main__" not in text or text.endswith('if __name__ == "__main__":\n    command(main)\n')

@@ -19,6 +19,9 @@ FIGURES = {
     ("smacv2", "smax"): (32, 10_000, 5_000_000, WON, "median_quartiles"),
     ("mamujoco", "mamujoco"): (32, 25_000, 7_000_000, RETURN, "mean_interval"),
     ("low_data", "smax"): (32, 10_000, 100_000, WON, "mean_interval"),
+    ("low_data", "lbf"): (32, 10_000, 100_000, RETURN, "mean_interval"),
+    ("low_data", "gymma"): (32, 10_000, 100_000, RETURN, "mean_interval"),
+    ("low_data", "sc2"): (32, 10_000, 100_000, WON, "mean_interval"),
     ("low_data", "mamujoco"): (32, 25_000, 1_000_000, RETURN, "mean_interval"),
 }
 
