@@ -77,7 +77,7 @@ def _say(found: Sequence[Finding]) -> None:
 def _add_own_task(parser: ArgumentParser) -> None:
     parser.add_argument("--task", metavar="KEY",
                         help="look at a task of your own; its settings may follow: kwargs.N=5")  # fmt: skip
-    parser.add_argument("--env-config", choices=("gymma", "pymarl"), default="gymma",
+    parser.add_argument("--env-config", choices=("gymma", "own", "pymarl"), default="gymma",
                         help="whose key --task is (default: gymma)")  # fmt: skip
     parser.add_argument("--repeat", metavar="FOLDER", help="play the episode again in which a task's fault ended a run")
     parser.add_argument("--trust", metavar="PACKAGE", help="let archives have this package's code run, as it is here")

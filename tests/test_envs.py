@@ -59,6 +59,8 @@ CASES = [
     ("gymma", {"key": "pz-mpe-simple-speaker-listener-v4", "time_limit": 5, **TEAM}),
     ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 4, **OWN}),
     ("gymma", {"key": "Pendulum-v1", "time_limit": 4, **TEAM}),
+    ("own", {"env": "envs.example_batch:Ring", "kwargs": '{"size": 4}'}),
+    ("own", {"env": "envs.matrix_game:MatrixGameEnv", "kwargs": '{"key": "climbing"}'}),
     ("pymarl", {"env": "envs.example_task:Meeting", "kwargs": '{"n_agents": 3}', "common_reward": True}),
     ("sc2", SC2 | {"map_name": "3m"}),
     ("sc2", SC2 | {"map_name": "3s5z", "obs_timestep_number": True}),
@@ -73,7 +75,7 @@ CASES = [
 ]
 # the folder of a config's task, where it is not the key
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1",
-         "pymarl": "Meeting"}  # fmt: skip
+         "pymarl": "Meeting", "own": "Ring"}  # fmt: skip
 SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
 DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 

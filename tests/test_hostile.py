@@ -192,7 +192,7 @@ def test_where_a_resumed_run_writes_is_not_for_its_archive_to_say(folder, tmp_pa
 @pytest.mark.parametrize("name", ["../../x", "/etc", "..", "a/../../b:../c", "."])
 def test_no_task_is_a_path(env, name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    setting = {"smax": "map_name", "mamujoco": "scenario", "pymarl": "env"}.get(env, "key")
+    setting = {"smax": "map_name", "mamujoco": "scenario", "pymarl": "env", "own": "env"}.get(env, "key")
     argv = words("vdn", env, {f"env_args.{setting}": name, "t_max": "1"})
     assert main.main(argv) == 2
     *noise, line = capsys.readouterr().err.splitlines()  # MuJoCo's package talks when it is imported

@@ -14,7 +14,7 @@ from tiny_runs import csv_rows, play, read, settings_of, words
 import doctor
 import main
 import study
-from envs import make_env, task_name
+from envs import example_batch, make_env, task_name
 from settings import resolve
 from utils.errors import UserError
 
@@ -329,7 +329,28 @@ def test_the_page_on_your_own_task_works_as_it_stands(beside, capsys):
         assert not failing or "fault.json cannot be read" in err  # nothing has failed
     assert Path("report/index.html").exists()
     folders = {path.parents[2].name for path in Path("results").glob("sacred/*/*/*/config.json")}
-    assert folders == {"meeting", "meeting-size9", "Meeting-size7"}
+    assert folders == {"meeting", "meeting-size9", "Meeting-size7", "Ring-size6"}
+
+
+def test_the_page_shows_the_example_of_a_batch_as_it_is():
+    source = Path(example_batch.__file__).read_text().split('"""\n\n', 1)[1]
+    assert source in (DOCS / "your-own-task.md").read_text()
+
+
+def test_a_batch_of_ones_own_steps_all_episodes_in_one_call(beside, monkeypatch):
+    calls = []
+    step = example_batch.RingBatch.step
+    monkeypatch.setattr(
+        example_batch.RingBatch,
+        "step",
+        lambda self, slots, actions: calls.append(len(slots)) or step(self, slots, actions),
+    )
+    play("vdn", "own", "runs", t_max="60", batch_size_run="4")
+    assert max(calls) == 4 and min(calls) >= 1
+    beside("no_env", "class Ring:\n    pass\n")
+    with pytest.raises(UserError, match="it is no MultiAgentEnv") as why:
+        make_env("own", {"env": "no_env:Ring", "kwargs": "{}"})
+    assert "\n" not in str(why.value)
 
 
 def test_a_fault_is_repeated_alone(beside, tmp_path, capsys):

@@ -22,7 +22,7 @@ CONFIG_DIR = Path(__file__).parents[1] / "config"
 TEMPLATE = Path(__file__).parent / "templates" / "task_template.py"
 FAULT = "fault.json"
 SECONDS = 2.0  # of stepping, to measure the speed
-KEYS = {"gymma": "key", "pymarl": "env"}  # how the setting that names a task is called
+KEYS = {"gymma": "key", "own": "env", "pymarl": "env"}  # how the setting that names a task is called
 
 
 def look_at(env_config: str, name: str, settings: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "own": "envs.own:OwnEnv",
     "pymarl": "envs.pymarl:PyMARLEnv",
     "sc2": "envs.sc2:SC2Env",
     "sc2v2": "envs.sc2v2:SC2V2Env",

@@ -1,12 +1,13 @@
 """Single environments stepped together, one after the other, in one process. Letters: N agents."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.multiagentenv import EnvBatch, EpisodeLostError, MultiAgentEnv, Outcome, View
+from envs.multiagentenv import EnvBatch, EpisodeLostError, MultiAgentEnv, Outcome, View, ViewedEnv
 
 
 class EnvsInTurn(EnvBatch):
@@ -43,6 +44,43 @@ class EnvsInTurn(EnvBatch):
         """Close every environment."""
         for env in self.envs:
             env.close()
+
+
+class BatchedEnv(ViewedEnv):
+    """One environment as a batch of one, for simulators that step many copies at once: `Batch` is all that they write.
+
+    `Batch(n, **env_args)` makes n of them; the settings under `env_args` are its keyword arguments.
+    """
+
+    Batch: ClassVar[Callable[..., EnvBatch]]
+
+    def __init__(self, **env_args: Any) -> None:
+        self.batch = self.make_batch(env_args, 1)
+        self.info = self.batch.info
+
+    @classmethod
+    def task_name(cls, env_args: Mapping[str, Any]) -> str:
+        """Return the class's name, and its settings."""
+        return "-".join([cls.__name__, *(f"{name}{value}" for name, value in env_args.items())])
+
+    @classmethod
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvBatch:
+        """Return n of them, stepped together."""
+        return cls.Batch(n, **env_args)
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode drawn from `seed`."""
+        (self.view,) = self.batch.reset([0], [seed])
+
+    def step(self, actions: np.ndarray) -> tuple[float | np.ndarray, bool, bool, dict[str, float]]:
+        """Take one joint action."""
+        (outcome,) = self.batch.step([0], actions[None])
+        *result, self.view = outcome
+        return tuple(result)
+
+    def close(self) -> None:
+        """Close the batch."""
+        self.batch.close()
 
 
 def reset_one(env: MultiAgentEnv, seed: int) -> View | EpisodeLostError:

@@ -90,16 +90,15 @@ class EnvBatch(ABC):
     def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome | EpisodeLostError]:
         """Take the joint actions (slots, …), see `MultiAgentEnv.step`, in some slots, and answer in their order."""
 
-    @abstractmethod
     def get_stats(self) -> dict[str, float]:
         """Return the sums of `MultiAgentEnv.get_stats`."""
+        return {}
 
     def save_replays(self, folder: Path) -> None:
         """Write every slot's replay, see `MultiAgentEnv.save_replay`, into a folder of its own under `folder`."""
         raise UserError(f"this environment keeps no replays: {type(self).__name__} has no save_replays()")
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  many have nothing to free
         """Free what the environments hold; calling it again does nothing."""
 
 

@@ -48,7 +48,7 @@ class PyMARLEnv(GuardedEnv):
     def __init__(self, env: str, kwargs: str, common_reward: bool) -> None:
         super().__init__()
         self.where, self._common_reward = f"env_args.env={env}", common_reward
-        self._class, self._kwargs = _find(env), json.loads(kwargs)
+        self._class, self._kwargs = class_named(env), json.loads(kwargs)
         check_arguments(self._class, self._kwargs, self.where, given={})
         self._task: Any = None
         self._contract = Contract("constructor" if "seed" in known_arguments(self._class) else "nothing")
@@ -138,19 +138,19 @@ class PyMARLEnv(GuardedEnv):
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
         """Return the class's name, then its arguments."""
-        _module_and_class(env_args["env"])
+        module_and_class(env_args["env"])
         return safe_name(env_args["env"].partition(":")[2]) + label(env_args["kwargs"])
 
     @classmethod
     def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
         """Return the package of the class: all of them are unknown, but for the example of ours."""
-        package = _module_and_class(env_args["env"])[0].partition(".")[0]
+        package = module_and_class(env_args["env"])[0].partition(".")[0]
         return None if package == __name__.partition(".")[0] else package
 
     @classmethod
     def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
         """Return the package of the class."""
-        return (_module_and_class(env_args["env"])[0].partition(".")[0],)
+        return (module_and_class(env_args["env"])[0].partition(".")[0],)
 
     def _begin(self, seed: int) -> None:
         how = self._contract.seeded_by
@@ -238,15 +238,17 @@ class PyMARLEnv(GuardedEnv):
             self._drop()
 
 
-def _module_and_class(env: str) -> tuple[str, str]:
+def module_and_class(env: str) -> tuple[str, str]:
+    """Return the parts of `module:Class`; raise `UserError` for another form."""
     module, colon, name = env.partition(":")
     if not colon or not all(part.isidentifier() for part in module.split(".")) or not name.isidentifier():
         raise UserError(f"env_args.env={env}: must be of the form {FORM}")
     return module, name
 
 
-def _find(env: str) -> Callable[..., Any]:
-    module_name, name = _module_and_class(env)
+def class_named(env: str) -> Callable[..., Any]:
+    """Import what `module:Class` names; raise `UserError` where it is not there."""
+    module_name, name = module_and_class(env)
     module = find_module(module_name, f"env_args.env={env}")
     if not callable(getattr(module, name, None)):
         known = [other for other, thing in vars(module).items() if isinstance(thing, type)]
