@@ -10,7 +10,7 @@ import numpy as np
 from envs.multiagentenv import EnvInfo, MultiAgentEnv
 
 PATH = "hidden_payoff:HiddenPayoffEnv"  # tests: monkeypatch.setitem(ENVS, "matrix_game", PATH)
-LUCK, BEST, N_ACTIONS = 20.0, 2, 3
+LUCK, BEST, N_ACTIONS = 50.0, 2, 3
 
 
 class HiddenPayoffEnv(MultiAgentEnv):

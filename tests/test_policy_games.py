@@ -18,7 +18,8 @@ from settings import resolve
 from training.assembly import build
 from training.loop import learn, play_round
 
-SMALL = {"t_max": "1600", "lr": "0.003", "critic_lr": "0.01", "batch_size_run": "16", "batch_size": "16"}
+SMALL = {"t_max": "1280", "lr": "0.003", "critic_lr": "0.01", "batch_size_run": "16", "batch_size": "16",
+         "minibatches": "1"}  # fmt: skip
 
 
 def probability_of_the_best(config, seed):
@@ -39,7 +40,10 @@ def probability_of_the_best(config, seed):
 
 
 def test_a_central_critic_tells_luck_from_merit_and_an_agents_own_does_not(monkeypatch):
-    """One seed; with these settings MAPPO came out above 0.95 and IPPO below 0.8 with seeds 1 to 5 when written."""
+    """One seed. Of seeds 1 to 5 MAPPO came out above 0.99 with all, and IPPO below 0.4 with the first four.
+
+    With the fifth IPPO had 0.93: its policy walks at random, and may walk there.
+    """
     monkeypatch.setitem(ENVS, "matrix_game", PATH)
     assert probability_of_the_best("mappo", 1) > 0.95
     assert probability_of_the_best("ippo", 1) < 0.8

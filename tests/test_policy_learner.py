@@ -171,7 +171,7 @@ def test_padding_and_what_lies_in_it_change_nothing(config, kind):
     if kind == "discrete":
         others.append(padded(plain, rows=3))
     for batch in others:
-        one, other = learner_of(kind, config), learner_of(kind, config)
+        one, other = (learner_of(kind, config, minibatches="1") for _ in range(2))
         figures, more = one.update(plain), other.update(batch)
         th.testing.assert_close(figures, more, rtol=1e-4, atol=1e-5)
 
