@@ -171,6 +171,92 @@ def test_the_mean_is_over_all_agents_and_a_truncation_at_the_end_is_one(leaving)
         assert ends == [(False, False)] * (time_limit - 1) + [how]
 
 
+class Coming(Leaving):
+    """The third agent comes with step 2, the first leaves with step 1 and is back with step 3; all end with step 4."""
+
+    def reset(self, seed):
+        seen, _ = super().reset(seed)
+        self.agents = ["first", "second"]
+        return {agent: seen[agent] for agent in self.agents}, {}
+
+    def step(self, actions):
+        assert set(actions) == set(self.agents)
+        self.steps += 1
+        self.taken.append(actions)
+        acting = self.agents
+        here = {1: ["second"], 2: ["second", "third"], 3: ["first", "second", "third"], 4: []}[self.steps]
+        self.agents = here
+        seen = {agent: np.full(2, 1.0 + self.steps) for agent in {*acting, *here}}
+        left = {agent: agent not in here for agent in acting}
+        return seen, dict.fromkeys(acting, 1.0), left, dict.fromkeys(acting, False), {}
+
+
+def test_agents_come_late_leave_and_come_back(leaving, monkeypatch):
+    monkeypatch.setitem(globals(), "Leaving", Coming)
+    env = make(leaving(), common_reward=False)
+    env.reset(0)
+    told = [(env.get_obs()[:, 0].tolist(), env.get_avail_actions().sum(axis=1).tolist())]
+    rewards = []
+    for _ in range(4):
+        reward, *ends, _ = env.step(np.array([0, 0, 0]))
+        rewards.append(reward.tolist())
+        told.append((env.get_obs()[:, 0].tolist(), env.get_avail_actions().sum(axis=1).tolist()))
+    assert ends == [True, False]
+    assert [obs for obs, _ in told] == [[1, 1, 0], [0, 2, 0], [0, 3, 3], [4, 4, 4], [5, 5, 5]]
+    assert [choices for _, choices in told] == [[3, 3, 1], [1, 3, 1], [1, 3, 3], [3, 3, 3], [3, 3, 3]]
+    assert rewards == [[1, 1, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1]]
+    assert [sorted(taken) for taken in env._game.env.taken][1:3] == [["second"], ["second", "third"]]
+
+
+def test_an_agent_that_nobody_announced_is_refused(leaving, monkeypatch):
+    monkeypatch.setattr(Coming, "possible_agents", ("first", "second"))
+    monkeypatch.setitem(globals(), "Leaving", Coming)
+    with pytest.raises(
+        UserError, match="agent third is there, which is none of possible_agents, at step 2 of the epis"
+    ):
+        make(leaving())
+
+
+def test_agents_that_act_in_turns_act_at_once_where_the_package_says_that_they_may():
+    env, parallel = make("mpe2.simple_spread_v3:env", 25), make(SPREAD, 25)
+    for each in (env, parallel):
+        each.reset(3)
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        np.testing.assert_array_equal(env.get_obs(), parallel.get_obs())
+        actions = rng.integers(0, 5, 3)
+        (reward, *ends, _), (theirs, *other, _) = env.step(actions), parallel.step(actions)
+        assert reward == pytest.approx(theirs) and ends == other
+
+
+def test_a_game_in_turns_is_refused_in_one_line(monkeypatch):
+    module = ModuleType("turns_v0")
+    module.env = lambda: SimpleNamespace(
+        agent_iter=lambda: (), possible_agents=["a"], metadata={"is_parallelizable": False}, close=lambda: None
+    )
+    monkeypatch.setitem(sys.modules, "turns_v0", module)
+    with pytest.raises(
+        UserError, match="its agents act in turns, and it does not say that they may act at once"
+    ) as why:
+        make("turns_v0")
+    assert "\n" not in str(why.value)
+
+
+def test_long_observations_are_flattened_with_a_warning(register, monkeypatch):
+    monkeypatch.setattr(Acting, "__init__", long_views(Acting.__init__))
+    assert make(register(actions=Discrete(2))).info.notes == (
+        "agents see 12288 numbers, flattened: choose what they need, or smaller pictures",
+    )
+
+
+def long_views(init):
+    def longer(self, *args, **settings):
+        init(self, *args, **settings)
+        self.observation_space, self.seen = Box(0, 255, (64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+
+    return longer
+
+
 def test_one_agent_without_tuples_is_a_team_of_one():
     env, package = make("CartPole-v1", 300), gymnasium.make("CartPole-v1")
     seen, _ = package.reset(seed=5)

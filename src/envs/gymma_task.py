@@ -21,6 +21,7 @@ from utils.errors import UserError
 
 WINNING = ("battle_won", "is_success", "success")  # what infos call it when the team has won
 TRIAL_STEPS = 200
+LONG = 4096  # numbers of an observation, above which a note is due
 TRIAL_SEEDS = (101, 102)
 CHEAP = 0.02  # seconds: an environment that is made as quickly is made anew for each episode, whatever its reset does
 
@@ -117,6 +118,9 @@ def find_out(where: str, make: Callable[[], Game], time_limit: int, state: str, 
             game.env.close()
     won = next((name for name in WINNING if name in figures), None)
     size = size or int(np.prod(task.obs_shape))
+    if task.obs_shape[1] > LONG:
+        long = f"agents see {task.obs_shape[1]} numbers, flattened: choose what they need, or smaller pictures"
+        found["notes"] = (long, *found["notes"])
     return replace(task, state_size=size, won=won, figures=tuple(figures), **found)
 
 
