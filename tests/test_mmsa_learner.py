@@ -254,11 +254,11 @@ def switches():
     return flags + [(s.key, value) for s in ours for value in s.choices]
 
 
-@pytest.mark.parametrize("length", [1, 6])
+@pytest.mark.parametrize(("config", "length"), [("mmsa", 1), ("mmsa", 6), ("mmsa_paper", 6)])
 @pytest.mark.parametrize(("key", "value"), switches())
-def test_every_switch_trains_on_episodes_of_any_length(key, value, length):
-    needs = {"sale_fixed": {"agent_sale_loss": True}}
-    learner = make_learner("mmsa", **(needs.get(key, {}) | {key: value}))
+def test_every_switch_trains_on_episodes_of_any_length(key, value, length, config):
+    needs = {"sale_fixed": {"agent_sale_loss": True}, "wm_sale": {"rollout_mode": "latent"}}
+    learner = make_learner(config, **(needs.get(key, {}) | {key: value}))
     batch = make_batch([(length, "terminated"), (1, "truncated")])
     for step in range(2):
         learner.train(batch, t_env=100_000 * step, episode_num=0)
