@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch as th
 from fixtures_mmsa import N, make_batch, padded, with_garbage
@@ -10,6 +11,7 @@ from fixtures_policy import SPACES, batch_of, learner_of
 from components.episode_rows import EpisodeRows
 from components.fresh_episodes import FreshEpisodes
 from components.sequences import Sequences
+from learners.not_finite import NotFiniteError
 from learners.returns import gae
 
 CONFIGS = ("mappo", "ippo", "maa2c", "ia2c")
@@ -302,3 +304,15 @@ def test_the_central_critic_sees_the_state_and_the_agents_own_critic_what_the_ag
                 values.append(learner.critic.value(learner.critic.encode(state, rows.sizes)))
         assert (not th.equal(values[0][0], values[1][0])) == state_matters
         assert (not th.equal(values[0][2], values[2][2])) == past_matters
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, "coma"])
+def test_numbers_that_are_not_finite_end_an_update_before_anything_has_changed(config):
+    learner, batch = learner_of("discrete", config), batch_of("discrete")
+    before = {name: value.clone() for name, value in learner.state_tensors().items()}
+    batch.array("reward")[0, 1] = np.nan
+    with pytest.raises(NotFiniteError) as error:
+        learner.update(batch)
+    assert error.value.names[0] == "batch.reward" and error.value.batch is batch
+    after = learner.state_tensors()
+    assert all(th.equal(before[name], after[name]) for name in before) and before.keys() == after.keys()

@@ -19,6 +19,7 @@ from components.episode_rows import EpisodeRows
 from components.sequences import Sequences, Unrolled
 from learners.learner import Learner, Part, Scalars
 from learners.losses import weighted_sum
+from learners.not_finite import all_finite
 from learners.policy_losses import ppo_policy_loss, value_loss
 from learners.returns import choosing, explained_variance, gae, mean_weights, normalised
 from learners.targets import continues
@@ -150,6 +151,8 @@ class PolicyLearner(Learner):
             "explained_variance": explained_variance(said, returns, valued),
             "advantage_std": weighted_sum((advantages - mean).square(), acting).sqrt(),
         }
+        if not all_finite(returns.sum()):  # before the statistics take them in: nothing changes then
+            self.raise_not_finite({"returns": returns}, returns.sum(), batch, self.updates)
         if self.critic.norm is not None:
             self.critic.norm.update(returns, valued)
             figures["value_norm_mean"], figures["value_norm_std"] = self.critic.norm.statistics()
