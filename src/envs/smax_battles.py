@@ -4,7 +4,7 @@ XLA rounds differently in programs of different sizes. So one program, compiled 
 plays groups of W battles in a loop, as many groups as there are, and the last one is filled up with copies whose
 results nobody reads. Then a battle is the same, bit for bit, alone or among hundreds. The loop is also quicker than a
 call per group, or than all battles side by side, whose numbers the processor's caches do not hold
-(docs/performance.md). Battles that have ended are left out.
+(docs/measurements/performance.md). Battles that have ended are left out.
 """
 
 import io

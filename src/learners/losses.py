@@ -50,7 +50,7 @@ def kl_loss(
     """``L_KL = κ KL[p ‖ N(0, I)] + balanced KL[q ‖ p]`` (§4.4), and its two parts by name in nats.
 
     κ, `normal_coef`, is 1 in the paper. There p has to be near N(0, I) as much as near q, and so foresees next to
-    nothing (docs/world-model.md).
+    nothing (docs/measurements/world-model.md).
 
     `reduction` ``sum`` is the divergence itself; ``mean`` divides it by D, because the other losses are means too:
     summed, L_KL outweighs L_REC by D and the posterior collapses.

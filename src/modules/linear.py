@@ -1,10 +1,10 @@
 """Linear layers that take the faster of PyTorch's two matrix products.
 
 On AMD processors whose AVX-512 units are whole (Zen 5), oneDNN multiplies float32 matrices of the shapes found here
-about twice as fast as MKL (docs/performance.md), and PyTorch offers no setting for it. On others it gains nothing and
-costs much: it makes a program for every number of rows, and episodes of many lengths have many. The operator is
-internal to PyTorch, so where it is missing, and on every other device and dtype, `torch.nn.functional.linear` does
-the work; on a CPU in blocks of rows where MKL is slow on all at once.
+about twice as fast as MKL (docs/measurements/performance.md), and PyTorch offers no setting for it. On others it gains
+nothing and costs much: it makes a program for every number of rows, and episodes of many lengths have many. The
+operator is internal to PyTorch, so where it is missing, and on every other device and dtype,
+`torch.nn.functional.linear` does the work; on a CPU in blocks of rows where MKL is slow on all at once.
 """
 
 import re

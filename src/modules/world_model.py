@@ -66,7 +66,7 @@ class Perceptron(nn.Module):
     """``x (…, X) -> V [ELU(U x + c), x] + b (…, out)``: a hidden layer beside a linear path.
 
     Hidden states and how they change are mostly linear in what they are told from; the linear path has that from the
-    start, and leaves the rest to the hidden layer (docs/world-model.md).
+    start, and leaves the rest to the hidden layer (docs/measurements/world-model.md).
     """
 
     def __init__(self, x_size: int, width: int, out_size: int) -> None:

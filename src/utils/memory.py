@@ -15,7 +15,8 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed for the next use, and take memory in large pages. Linux with glibc only.
 
     An update frees and asks for the same hundreds of megabytes as the one before. Given back to the system in between,
-    each page has to be cleared and mapped again, which took a quarter of an update's time (docs/performance.md).
+    each page has to be cleared and mapped again, which took a quarter of an update's time
+    (docs/measurements/performance.md).
     """
     if sys.platform != "linux":
         return
