@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from components.episode_batch import EpisodeBatch, episode_scheme
 from controllers import REGISTRY as CONTROLLERS
+from envs.action_spaces import Discrete
 from learners import REGISTRY as LEARNERS
 from main import CONFIG_DIR
 from settings import extended, resolve, to_args
@@ -56,8 +57,9 @@ def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any
     """Return a learner of a shipped config for a task of this shape."""
     args = to_args(resolve(alg, "lbf", {key: str(value) for key, value in settings.items()}, CONFIG_DIR))
     args = extended(
-        args, n_agents=shape.N, n_actions=shape.A, obs_shape=shape.obs_size, state_shape=shape.state_size
-    )
+        args, n_agents=shape.N, n_actions=shape.A, obs_shape=shape.obs_size, state_shape=shape.state_size,
+        action_space=Discrete(), n_rewards=1, noop=None,
+    )  # fmt: skip
     th.manual_seed(0)
     scheme, groups = scheme_of(shape), {"agents": shape.N}
     mac = CONTROLLERS[args.mac](scheme, groups, args)

@@ -13,11 +13,11 @@ from typing import Any
 import torch as th
 from answers import command
 from common import SHAPES, make_batch, make_learner, product_rate, seconds, synchronise
+from dream_step import report_dreams
+from operations import OperationCounter
 from step_by_step import make_step_by_step
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from learners.side_by_side import SideBySide, can_divide
 from modules import linear
@@ -74,20 +74,6 @@ def time_parts(learner: Any, batch: Any, device: str, repeats: int) -> dict[str,
     for _ in range(repeats):
         learner.train(batch, 1, 1)
     return {part: total / repeats for part, total in clock.seconds.items()}
-
-
-class OperationCounter(TorchDispatchMode):
-    """Adds up the floating-point operations of the matrix products within."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Carry an operation out, and count it where PyTorch has a formula."""
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        return out
 
 
 def count_operations(alg: str, args: argparse.Namespace) -> float:
@@ -149,6 +135,9 @@ def report(alg: str, args: argparse.Namespace, rate: float) -> None:
     """Measure one algorithm and print a table."""
     shape = SHAPES[args.shape]
     learner = make_learner(alg, shape, args.device, **args.settings)
+    if learner.EXPERIENCE == "segments":
+        report_dreams(alg, learner, args, rate)
+        return
     batch = make_batch(shape, args.batch_size).to(args.device)
     took = seconds(lambda: learner.train(batch, 1, 1), args.device, args.repeats, warm_up=5)
     if args.device == "cuda":
@@ -174,7 +163,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=128, help="episodes, each as long as the task allows")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--algs", nargs="+", default=["qmix", "mmsa"])
+    parser.add_argument("--algs", nargs="+", default=["qmix", "mmsa"],
+                        help="configs: also dreamer, mamba, mabl, dmawm")  # fmt: skip
     parser.add_argument("--settings", nargs="+", default=[], metavar="NAME=VALUE", help="of the learners")
     args = parser.parse_args()
     args.settings = dict(setting.split("=", 1) for setting in args.settings)

@@ -15,7 +15,7 @@ from learners.dream_learner import DreamLearner
 from settings import extended, resolve, to_args
 from utils.logging import Logger
 
-TINY = DREAMS | {"learn_after": "0", "learner_log_interval": "1"}
+TINY = DREAMS | {"learn_after": "0", "behaviour_after": "0", "learner_log_interval": "1"}
 METHODS = ["dreamer", "mamba", "mabl", "dmawm", "mabl_sg", "mabl_no_global", "dmawm_tc", "dmawm_ip", "dmawm_as"]
 every_method = pytest.mark.parametrize("method", METHODS)
 
@@ -86,6 +86,15 @@ def test_a_round_is_due_every_so_many_steps_and_nothing_is_made_up_for():
     for episode, rounds in ((8, 1), (16, 9)):
         episodes.learn(replay, 100 * episode, episode)
         assert len(taken) == rounds
+
+
+def test_behaviour_waits_until_the_model_knows_something():
+    learner, replay = make("dreamer", behaviour_after=5, model_steps=2)
+    done = []
+    learner.behaviour_step = lambda *given: done.append(learner.model_updates) or {}
+    learner.learn(replay, 32 * 1, 1)
+    learner.learn(replay, 32 * 5, 1)
+    assert done == [6, 8, 10]
 
 
 def test_what_was_saved_goes_on_bit_for_bit():

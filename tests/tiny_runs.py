@@ -16,7 +16,7 @@ DREAMS = {
     "world_hidden": "16", "latent_groups": "4", "latent_classes": "4", "world_width": "16", "decoder_width": "16",
     "attention_heads": "2", "attention_hidden": "16", "actor_width": "16", "critic_width": "16", "critic_heads": "2",
     "bins": "21", "bins_range": "3", "segments": "4", "segment_length": "8", "starts": "16", "horizon": "4",
-    "learn_after": "40", "buffer_size": "200",
+    "learn_after": "40", "behaviour_after": "3", "buffer_size": "200",
 }  # fmt: skip
 LBF = {"env_args.key": "Foraging-5x5-2p-1f-v3", "env_args.episode_limit": "10"}
 

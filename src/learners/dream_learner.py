@@ -34,9 +34,9 @@ class DreamLearner(Learner):
     ACTIONS = frozenset({"discrete", "continuous", "multidiscrete"})
     OWN_REWARDS = True
     READS_LATER = (
-        "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "segments", "segment_length",
-        "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma", "gae_lambda", "ppo_epochs",
-        "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival", "advantage_scale", "advantage_floor",
+        "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "behaviour_after",
+        "segments", "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon",
+        "gamma", "gae_lambda", "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival", "advantage_scale", "advantage_floor",
         "absent_agents", "truncation",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class DreamLearner(Learner):
         self.behaviour = Behaviour(mac.actor, self.critic, self.scale, args)
         self.encode = partial(encode_actions, space=self.space, n_actions=args.n_actions)
         self.intervals = 0  # of environment steps, or episodes, that have had their round
+        self.model_updates = 0
 
     def learn(self, experience: SegmentReplay, t_env: int, episode_num: int) -> None:
         """Take the rounds of steps that are due: one every `train_interval` environment steps, or episodes."""
@@ -74,12 +75,16 @@ class DreamLearner(Learner):
             self.log(figures | diagnose(self, segment), t_env)
 
     def round(self, experience: SegmentReplay) -> tuple[Scalars, Segment]:
-        """Take some model steps, then some behaviour steps; return the last figures, and the last segments."""
+        """Take some model steps, then some behaviour steps; return the last figures, and the last segments.
+
+        Behaviour waits until the model has had `behaviour_after` updates.
+        """
         args, figures = self.args, {}
         for _ in range(args.model_steps):
             segments, segment = self.sample(experience)
             observed, figures = self.model_step(segments, segment)
-        for _ in range(args.behaviour_steps):
+        self.model_updates += args.model_steps
+        for _ in range(args.behaviour_steps if self.model_updates > args.behaviour_after else 0):
             if args.fresh_starts:
                 segments, segment = self.sample(experience)
                 with th.no_grad():
@@ -137,18 +142,18 @@ class DreamLearner(Learner):
 
     def state_numbers(self) -> dict[str, int]:
         """Return the learner's counters."""
-        return {**super().state_numbers(), "intervals": self.intervals}
+        return {**super().state_numbers(), "intervals": self.intervals, "model_updates": self.model_updates}
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
         """Take up what `state_tensors` and `state_numbers` gave. Raises RuntimeError when the networks differ."""
         super().load_state(tensors, numbers)
-        self.intervals = numbers["intervals"]
+        self.intervals, self.model_updates = numbers["intervals"], numbers["model_updates"]
 
 
 def _critic(size: int, args: SimpleNamespace) -> DreamCritic:
     """Return the critic of the settings; it starts at 0 everywhere."""
     attention = None
     if args.critic_attention:
-        attention = AgentTransformer(size, args.critic_layers, args.critic_heads, args.attention_hidden)
+        attention = AgentTransformer(args.critic_width, args.critic_layers, args.critic_heads, args.attention_hidden)
     head = number_head(args.critic_head, args.bins, args.bins_range)
     return DreamCritic(size, args.critic_width, args.critic_hidden_layers, head, attention)

@@ -17,14 +17,15 @@ class DreamCritic(nn.Module):
     def __init__(
         self, size: int, width: int, layers: int, head: NumberHead, attention: AgentTransformer | None = None
     ) -> None:
-        """Take X, the width of ``x^i``; `attention` is X wide where the features are, else `width`."""
+        """Take X, the width of ``x^i``; attention is `width` wide, and so a linear layer leads there."""
         super().__init__()
         self.head, self.attention = head, attention
-        self.net = MLP(size, head.size, width, layers, zero=True)
+        self.first = None if attention is None else nn.Linear(size, width)
+        self.net = MLP(size if attention is None else width, head.size, width, layers, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(…, N, size of the head)`` of ``x (…, N, X)``."""
-        return self.net(x if self.attention is None else self.attention(x))
+        return self.net(x if self.attention is None else self.attention(self.first(x)))
 
     def values(self, x: Tensor) -> Tensor:
         """Return v (…, N), without a gradient."""
