@@ -35,9 +35,9 @@ class DreamLearner(Learner):
     OWN_REWARDS = True
     READS_LATER = (
         "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "behaviour_after", "segments",
-        "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma", "gae_lambda",
-        "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival", "advantage_scale",
-        "advantage_floor", "absent_agents", "truncation",
+        "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma",
+        "gae_lambda", "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival",
+        "advantage_scale", "advantage_floor", "absent_agents", "truncation",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
