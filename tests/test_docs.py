@@ -188,3 +188,19 @@ def test_words_are_explained(word):
 @pytest.mark.parametrize("page", ["docs/performance.md", "docs/world-model.md"])
 def test_a_page_answers_first_and_leaves_its_measurements_to_an_appendix(page):
     assert len(PAGES[page].split()) < 650 and "](measurements/" in PAGES[page]
+
+
+def first_in_prose(text, word):
+    """Return the first line of prose in which a word stands, code and tables left out, or None."""
+    for line in re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).split("\n"):
+        plain = re.sub(r"`[^`]*`", "", line)
+        if not line.startswith(("    ", "|", "#", "![")) and re.search(rf"\b{re.escape(word)}(?![\w-])", plain, re.I):
+            return line
+    return None
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/mmsa.md", "docs/studies.md", "docs/measurements/world-model.md"])
+@pytest.mark.parametrize("word", ["TD7", "VAE-1", "KL balancing", "tuning seeds", "sacred archive", "greedy"])
+def test_a_word_is_linked_where_it_first_stands(page, word):
+    line = first_in_prose(PAGES[page], word)
+    assert line is None or re.search(rf"\[{word}\]\([./a-z]*words\.md#", line, re.I), f"{page}: {line}"
