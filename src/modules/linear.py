@@ -65,7 +65,9 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.dim() == 3:
         turned = weight.mT
         return th.bmm(x, turned) if bias is None else th.baddbmm(bias.unsqueeze(1), x, turned)
-    if x.numel() < FEW_ROWS * x.shape[-1] or min(weight.shape) == 1 or not _one_dnn_takes(x):
+    if x.numel() < FEW_ROWS * x.shape[-1]:
+        return functional.linear(x, weight, bias)
+    if min(weight.shape) == 1 or not _one_dnn_takes(x):
         return _in_blocks(x, weight, bias) if _better_in_blocks(x, weight, bias) else functional.linear(x, weight, bias)
     return ONE_DNN(x, _laid_out(weight), bias, "none", [], "")
 
