@@ -41,7 +41,7 @@ $(VENV)/.requirements-dev: $(wildcard requirements-*.txt) $(VENV)/.requirements
 
 # Where the index cannot be reached, PyPI's Torch does as well, and takes more room.
 $(VENV)/.torch-cpu: requirements.txt $(VENV)/.created
-	@$(PIP) --retries 1 --timeout 15 --index-url $(CPU_INDEX) "$$(grep -o '^torch==[^ ]*' requirements.txt)" 2>/dev/null || \
+	@$(PIP) --no-deps --retries 1 --timeout 15 --index-url $(CPU_INDEX) "$$(grep -o '^torch==[^ ]*' requirements.txt)" 2>/dev/null || \
 	    echo "$(CPU_INDEX) gives no Torch here, so PyPI's is taken: on Linux it brings CUDA along, 2.7 GB to load"
 	@rm -f $(VENV)/.torch-*
 	@touch $@

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -204,3 +205,18 @@ def first_in_prose(text, word):
 def test_a_word_is_linked_where_it_first_stands(page, word):
     line = first_in_prose(PAGES[page], word)
     assert line is None or re.search(rf"\[{word}\]\([./a-z]*words\.md#", line, re.I), f"{page}: {line}"
+
+
+@pytest.mark.parametrize(("torch", "from_index"), [("cpu", True), ("cuda", False)])
+def test_make_takes_the_torch_that_is_asked_for(torch, from_index, tmp_path):
+    command = ["make", "-n", "demo", f"TORCH={torch}", f"VENV={tmp_path / 'v'}"]
+    plan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ("--index-url https://download.pytorch.org/whl/cpu" in plan) == from_index
+    assert "-r requirements.txt" in plan and "src/main.py --config=mmsa" in plan
+
+
+def test_make_refuses_another_torch_in_one_line(tmp_path):
+    command = ["make", "demo", "TORCH=gpu", f"VENV={tmp_path / 'v'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "error: TORCH=gpu: it is cpu, or cuda" in done.stderr
+    assert not (tmp_path / "v").exists()

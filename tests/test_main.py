@@ -23,7 +23,7 @@ from settings import resolve
 from training.assembly import build
 from training.checkpoint import find_checkpoint, load_checkpoint
 from utils.commit import commit_of
-from utils.packages_here import complaint
+from utils.pythons import complaint
 
 ALGORITHMS = ["mmsa", "mmsa_paper", "mmsa_td7", "qmix", "vdn", "iql"]
 TRAINING = {"return_mean", "return_std", "ep_length_mean", "epsilon", "episode", "episodes_lost", "steps_per_second"}

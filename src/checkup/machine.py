@@ -11,6 +11,7 @@ from pathlib import Path
 from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS, Finding
 from checkup.packages import packages_of
+from utils.pythons import VENV, python_of
 
 LEAST_PYTHON = (3, 11)
 INSTALL_SC2 = "./install_sc2.sh"
@@ -44,6 +45,8 @@ def packages(root: Path, words: str, needed: bool) -> Finding:
     if not missing and not other:
         return Finding(WORKS, file.name, "installed")
     said = [f"not installed: {', '.join(missing)}"] if missing else []
+    if "torch" in missing and (has := python_of(VENV)) is not None:
+        said.append(f"{has} has them")
     return Finding(FAILS if missing and needed else NOTE, file.name, "; ".join(said + other), f"pip install -r {words}")
 
 
