@@ -208,6 +208,24 @@ def test_agents_come_late_leave_and_come_back(leaving, monkeypatch):
     assert [sorted(taken) for taken in env._game.env.taken][1:3] == [["second"], ["second", "third"]]
 
 
+class Relay(Coming):
+    """The first two leave with step 1, in which the third comes; it leaves with step 2."""
+
+    def step(self, actions):
+        self.steps += 1
+        acting, self.agents = self.agents, ["third"] if self.steps == 1 else []
+        seen = {agent: np.full(2, 1.0) for agent in {*acting, *self.agents}}
+        flags = (dict.fromkeys(acting, flag) for flag in (True, False))
+        return seen, dict.fromkeys(acting, 1.0), *flags, {}
+
+
+def test_an_episode_goes_on_while_somebody_comes(leaving, monkeypatch):
+    monkeypatch.setitem(globals(), "Leaving", Relay)
+    env = make(leaving())
+    env.reset(0)
+    assert [env.step(np.zeros(3, dtype=int))[:3] for _ in range(2)] == [(2.0, False, False), (1.0, True, False)]
+
+
 def test_an_agent_that_nobody_announced_is_refused(leaving, monkeypatch):
     monkeypatch.setattr(Coming, "possible_agents", ("first", "second"))
     monkeypatch.setitem(globals(), "Leaving", Coming)

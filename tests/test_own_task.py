@@ -226,6 +226,12 @@ def test_a_fault_at_the_door_is_one_line_and_its_traceback(beside, place, capsys
     assert ("Traceback" in err) == (place not in ("submodule", "package")) and not Path("results").exists()
 
 
+def test_ctrl_c_is_the_users_even_in_a_tasks_code(beside):
+    beside("line", GRID.replace("rng = np", "import signal; signal.raise_signal(signal.SIGINT); rng = np"))
+    with pytest.raises(KeyboardInterrupt):
+        make("line")
+
+
 def test_a_file_that_another_module_hides_is_told(beside):
     assert "is hidden by another module of this name" in str(refused(beside("study", GRID)))
     assert "there is neither a file nothing_here.py in" in str(refused("nothing_here:Env-v0"))
