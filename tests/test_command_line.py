@@ -62,6 +62,7 @@ def test_assignments_after_with_are_split_at_the_first_equals_sign_and_keep_thei
         ([*BOTH, "with", "with"], ["'with'"]),
         ([*BOTH, "with", "seed=3", "seed=4"], ["seed is given twice: 3 and 4"]),
         (["resume="], ["resume= needs a run's folder"]),
+        (["evalute=latest"], ["'evalute=latest'", "main.py evaluate=RUN_FOLDER"]),
         (["continue="], ["continue= needs a run's folder", "CHECKPOINT"]),
         (["resume=x", "--config=qmix"], ["leave out --config"]),
         (["resume=x", "resume=y"], ["'resume=y'"]),

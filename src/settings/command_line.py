@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names
@@ -59,13 +60,21 @@ def parse_command_line(argv: Sequence[str], config_dir: Path) -> CommandLine:
         elif after_with:
             _take_assignment(word, updates)
         else:
-            raise UserError(f"{shown(word)!r} stands before 'with' or without it; the form is: {_FORM}")
+            raise _misplaced(word)
     if verb is not None:
         if flags:
             raise UserError(f"an archived run has its configs: leave out {next(iter(flags))}; {_FORMS[verb]}")
         return CommandLine("", "", updates, verb, run)
     _refuse_missing(flags, config_dir)
     return CommandLine(flags["--config"], flags["--env-config"], updates)
+
+
+def _misplaced(word: str) -> UserError:
+    """Return the error for a word that stands where only a run to take up may."""
+    verb, sign, _ = word.partition("=")
+    close = get_close_matches(verb, _FORMS, 1) if sign else []
+    form = _FORMS[close[0]] if close else _FORM
+    return UserError(f"{shown(word)!r} stands before 'with' or without it; the form is: {form}")
 
 
 def _refuse_missing(flags: dict[str, str], config_dir: Path) -> None:
