@@ -9,11 +9,14 @@ import utils.packages_here  # noqa: F401  ends with one line where there are non
 import secrets
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from settings import find_run, parse_command_line, resolve, resumed_settings, settings_from
+from settings import find_run, parse_command_line, resolve, resume_options, resumed_settings, settings_from
 from utils.exits import exit_code
+from utils.locks import holding
 from utils.memory import keep_freed_memory
 
 CONFIG_DIR = Path(__file__).parent / "config"
@@ -26,28 +29,42 @@ def main(argv: Sequence[str]) -> int:
 
 def _work(argv: Sequence[str]) -> None:
     command = parse_command_line(argv, CONFIG_DIR)
-    resumed = None
     if command.verb == "resume":
-        resumed = find_run(command.run, command.updates, CONFIG_DIR)
-        settings = resumed_settings(resumed, command.updates, CONFIG_DIR)
-    elif command.verb is not None:
+        options, changes = resume_options(command.updates, CONFIG_DIR)
+        folder = find_run(command.run, changes, CONFIG_DIR)
+        with holding(folder) as said:
+            _train(resumed_settings(folder, changes, CONFIG_DIR), True, folder, options, said)
+        return
+    if command.verb is not None:
         settings = settings_from(command.verb, command.run, command.updates, CONFIG_DIR)
     else:
         settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(2**32)
+    _train(settings, command.verb is not None)
+
+
+def _train(
+    settings: Mapping[str, Any],
+    archived: bool,
+    resumed: Path | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    said: str = "",
+) -> None:
+    """Train or evaluate, by settings that are `archived` or given; a run that is `resumed` goes on in its folder."""
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend, not the user's
     from envs import check_archived, trust_named
     from training.archive import record  # brings Torch and sacred, which take seconds
     from training.assembly import build
-    from training.resuming import go_on
+    from training.going_on import go_on
 
     keep_freed_memory()
-    if command.verb is not None:
+    if archived:
         check_archived(settings["env"], settings["env_args"])
-    run = build(settings) if resumed is None else go_on(resumed, settings)
-    if command.verb is None:
+    run = build(settings) if resumed is None else go_on(resumed, settings, **options)
+    if not archived:
         trust_named(settings["env"], settings["env_args"])
+    run.notes += [said] if said else []
     try:
         record(run, settings, resumed)
     finally:

@@ -103,6 +103,34 @@ def test_the_same_seed_twice_counts_once(tmp_path):
         assert found.left_out == {str(again): f"it has the seed and the settings of {first}"}
 
 
+def test_of_the_same_seed_the_run_that_got_furthest_counts(tmp_path):
+    dead = archive(tmp_path, "qmix", 1, 1, values=(0.0, 0.1), steps=(0, 50), status={"status": "FAILED"})
+    archive(tmp_path, "qmix", 2, 1, status={"status": "FAILED"})
+    whole = archive(tmp_path, "qmix", 3, 1)
+    found = pooled(tmp_path, force=True)
+    assert [member.run.folder for member in found.groups[0].lines[0].members] == [whole]
+    assert found.left_out[str(dead)] == f"it has the seed and the settings of {whole} and got less far"
+    assert len(found.left_out) == 2
+
+
+def start(commit, lbforaging="2.0.0"):
+    return {"t_env": 100, "commit": commit * 40, "environment": {"lbforaging": lbforaging}}
+
+
+def test_what_a_resumed_run_was_gone_on_with_counts_too(tmp_path):
+    archive(tmp_path, "qmix", 1, 1)
+    archive(tmp_path, "qmix", 2, 2, info={"resumed": [start("0"), start("b")]})
+    assert len(pooled(tmp_path).groups) == 1
+    assert pooled(tmp_path).notes == (
+        f"{TASK}, qmix: its runs are of different commits, {'0' * 12}, {'b' * 12}.",
+        f"{TASK}, qmix: seed 2 is of {'0' * 12}, then {'b' * 12}.",
+    )
+    archive(tmp_path, "qmix", 3, 3, info={"resumed": [start("0", "3.0.0"), start("0")]})
+    found = pooled(tmp_path)
+    assert [[seeds(line) for line in group.lines] for group in found.groups] in ([[[1, 2]], [[3]]], [[[3]], [[1, 2]]])
+    assert "lbforaging 2.0.0, then lbforaging 3.0.0" in found.notes[0]
+
+
 def test_runs_that_cannot_be_used_are_left_out_with_a_reason(tmp_path):
     archive(tmp_path, "qmix", 1, 1)
     (archive(tmp_path, "qmix", 2, 2) / "config.json").unlink()

@@ -196,7 +196,7 @@ def test_ctrl_c_leaves_a_readable_archive_that_says_interrupted():
     steps = read(folder, "metrics.json")["test_return_mean"]["steps"]
     assert len(steps) >= 2 and len(csv_rows(folder)) == 3 * len(steps)
     printed = (folder / "cout.txt").read_text()
-    assert "archive: " in printed and "stopping after this round" in printed
+    assert "archive: " in printed and "stopped by SIGINT" in printed
     assert {*out.splitlines()} <= {*printed.splitlines()}
     assert find_checkpoint(str(folder))
 

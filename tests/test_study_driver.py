@@ -1,15 +1,20 @@
 """The driver's rules: what is begun, what again, what not any more. Here processes do as they are told."""
 
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 from test_study_runs import write
 from tiny_runs import play
 
-from study_runs import asked, driver, locks
-from study_runs.archives import Archives, lock_path, log_path
+from study_runs import asked, driver
+from study_runs.archives import Archives, State, lock_path, log_path
 from study_runs.driver import Driver
-from study_runs.process import TAKEN
+from study_runs.local import LocalTask
+from study_runs.process import TAKEN, Work
+from utils import locks
+from utils.exits import MISTAKE, PASSING, UNREADABLE
 
 
 class Task:
@@ -103,13 +108,67 @@ def test_every_run_gets_its_threads_and_begins_with_the_settings_of_the_study():
     assert place.words == [[*ours.runs[0].words(), "threads=3"]]
 
 
-def test_a_run_with_an_archive_goes_on_in_it_and_anew_once_it_cannot():
-    (run,) = asked.read(Path(write(t_max=400, running="max_retries: 2")), {}).runs
-    folder = play("vdn", "matrix_game", run.results, **{"env_args.key": "two_step"}, absolute_factor="1")
-    ours, place, _ = drive("t.yaml", [1, 2, 1])
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of the study, for copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    return play("vdn", "matrix_game", folder, **{"env_args.key": "two_step"}, absolute_factor="1")
+
+
+def begun(finished, **settings):
+    """Write a study, one of whose runs has begun, and return that run's folder."""
+    (run,) = asked.read(Path(write(**settings)), {}).runs
+    folder = run.results / finished.relative_to(finished.parents[3])
+    shutil.copytree(finished, folder)
+    return folder
+
+
+def test_a_run_with_an_archive_goes_on_in_it_and_anew_once_it_cannot(finished):
+    folder = begun(finished, t_max=400, running="max_retries: 2")
+    ours, place, _ = drive("t.yaml", [1, UNREADABLE, 1])
     resume = [f"resume={folder}", "with", "t_max=400", "threads=3"]
     assert place.words == [resume, resume, [*ours.runs[0].words(), "threads=3"]]
     assert len(ours.gave_up) == 1
+
+
+def test_a_mistake_spoils_no_folder_and_is_not_tried_again(finished):
+    folder = begun(finished, t_max=400, running="max_retries: 9, other_commit: true")
+    ours, place, _ = drive("t.yaml", [MISTAKE])
+    assert place.words == [[f"resume={folder}", "with", "t_max=400", "threads=3", "other_commit=true"]]
+    assert len(ours.gave_up) == 1 and not ours._spoilt
+
+
+def test_trouble_that_may_pass_is_waited_for_longer_each_time_and_not_for_ever(finished):
+    folder = begun(finished, t_max=400, running="max_retries: 0, max_waits: 3, pause: 0.02")
+    began = time.monotonic()
+    ours, place, view = drive("t.yaml", [PASSING] * 4)
+    assert time.monotonic() - began > 0.02 + 0.04 + 0.08
+    assert [words[0] for words in place.words] == [f"resume={folder}"] * 4
+    told = [line for line in view.said if "may pass" in line]
+    assert [line[line.index("(") : line.index(" s:")] for line in told] == [
+        "(1 of 3), goes on in 0.02", "(2 of 3), goes on in 0.04", "(3 of 3), goes on in 0.08",
+    ]  # fmt: skip
+    assert list(ours.gave_up.values()) == [f"trouble that did not pass: the last line (see {log_path(ours.runs[0])})"]
+
+
+def test_while_one_run_waits_for_trouble_to_pass_others_have_its_place():
+    _, _, view = drive(write(seeds="[1, 2]", running="max_waits: 1, pause: 0.1"), [PASSING, MISTAKE, MISTAKE])
+    begun = [line.split(":")[0][-1] for line in view.said if line.endswith("begins")]
+    assert begun == ["1", "2", "1"]
+
+
+def test_a_run_that_somebody_works_at_by_hand_is_running_and_is_waited_for(finished):
+    folder = begun(finished, t_max=400)
+    (run,) = asked.read(Path("t.yaml"), {}).runs
+    assert Archives(asked.CONFIG_DIR).standing(run).state is not State.RUNNING
+    work = Work([], Path.cwd(), 1, lock_path(run), log_path(run), folder)
+    with locks.holding(folder):
+        assert Archives(asked.CONFIG_DIR).standing(run).state is State.RUNNING
+        waiting = LocalTask(work)
+        assert waiting.poll() is None
+        _, place, view = drive("t.yaml", [PASSING, MISTAKE])  # main.py found it taken: that is no failure
+        assert "another process works at it" in view.said[0] and len(place.words) == 2
+    assert waiting.poll() == TAKEN
 
 
 def test_what_is_finished_is_left_alone():

@@ -13,8 +13,9 @@ from test_resume import same_run
 from tiny_runs import MAIN, TINY, play, read
 
 import study
-from study_runs import asked, locks
+from study_runs import asked
 from study_runs.archives import Archives, State, lock_path, log_path
+from utils import locks
 
 STUDY = MAIN.with_name("study.py")
 WAIT = 240  # seconds; each run begins with the import of Torch, which takes long on a busy machine
@@ -114,7 +115,7 @@ def test_a_second_signal_ends_driver_and_runs_at_once():
         wait_until(lambda: folders() or driver.poll() is not None, WAIT)
         wait_until(_listens, WAIT)
         driver.send_signal(signal.SIGINT)
-        wait_until(lambda: "stopping after this round" in log.read_text(), WAIT)
+        wait_until(lambda: "stopping: saves" in log.read_text(), WAIT)
         driver.send_signal(signal.SIGINT)
         driver.communicate(timeout=WAIT)
     assert driver.returncode == 130 and not left_running()

@@ -46,6 +46,18 @@ class ArchivedRun:
         name = self.config.get("name")
         return name if isinstance(name, str) else self.folder.resolve().parent.name
 
+    @property
+    def starts(self) -> list[Mapping[str, Any]]:
+        """What `info.json` says of the code at every start: the first, and those that went on."""
+        resumed = self.info.get("resumed")
+        later = [start for start in resumed if isinstance(start, dict)] if isinstance(resumed, list) else []
+        return [self.info, *later]
+
+    @property
+    def commits(self) -> list[str]:
+        """The commits that it was worked at with, in their order, each once."""
+        return list(dict.fromkeys(str(start.get("commit", "unknown")) for start in self.starts))
+
     def ended(self, now: datetime) -> str:
         """Return how the run ended, in a few words; `now` is an aware time."""
         status = self.status.get("status")

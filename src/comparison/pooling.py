@@ -150,7 +150,6 @@ def _usable(run: ArchivedRun, choice: Choice) -> Evaluations:
 def conditions_of(run: ArchivedRun) -> dict[str, str]:
     """Return what has to be equal among runs that are compared, in words."""
     config = run.config
-    versions = run.info.get("environment")
     told = {
         "environment": config["env"],
         **{
@@ -158,12 +157,18 @@ def conditions_of(run: ArchivedRun) -> dict[str, str]:
             for key, value in sorted(config["env_args"].items())
             if changes_figures(f"env_args.{key}")
         },
-        "environment version": ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-        if isinstance(versions, dict) and versions else NOT_RECORDED,
+        "environment version": ", then ".join(dict.fromkeys(map(_versions, run.starts))),
         "protocol": _shown(config.get("protocol")),
     }  # fmt: skip
     told["evaluation_epsilon"] = _shown(config.get("evaluation_epsilon", 0.0))  # which older archives do not name
     return told | {key: _shown(config[key]) if key in config else NOT_RECORDED for key in EVALUATION}
+
+
+def _versions(start: Mapping[str, Any]) -> str:
+    versions = start.get("environment")
+    if not isinstance(versions, dict) or not versions:
+        return NOT_RECORDED
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 def _by_conditions(members: Sequence[Member]) -> list[tuple[dict[str, str], list[Member]]]:
@@ -216,7 +221,7 @@ def _group(
 
 
 def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
-    """Return one line per set of an algorithm's settings, each seed once: the run that comes first."""
+    """Return one line per set of an algorithm's settings, each seed once: the run that got furthest."""
     settings = [
         {key: v for key, v in m.run.config.items() if key not in NO_VARIANT and changes_figures(key)} for m in members
     ]
@@ -253,22 +258,32 @@ def _short(text: str) -> str:
 
 
 def _by_seed(members: Sequence[Member], left_out: dict[str, str]) -> list[Member]:
+    """Return one run for every seed: the one that got furthest, of equals one that was completed, then the first."""
     seeds: dict[int, Member] = {}
-    for member in members:
+    for member in sorted(members, key=_progress, reverse=True):
         first = seeds.setdefault(member.run.config["seed"], member)
         if first is not member:
-            left_out[str(member.run.folder)] = f"it has the seed and the settings of {first.run.folder}"
+            further = " and got less far" if _progress(member)[0] < _progress(first)[0] else ""
+            left_out[str(member.run.folder)] = f"it has the seed and the settings of {first.run.folder}{further}"
     return [seeds[seed] for seed in sorted(seeds)]
 
 
+def _progress(member: Member) -> tuple[float, bool]:
+    return member.evaluations.steps[-1], member.run.status.get("status") == "COMPLETED"
+
+
 def _notes_on_code(groups: Iterable[Group]) -> list[str]:
-    """Return a note for every line whose runs come from more than one commit, or from one that nobody knows."""
+    """Return a note for every line whose runs come from more than one commit, and for every run that does."""
     notes = []
     for group in groups:
         for line in group.lines:
-            commits = sorted({str(member.run.info.get("commit", "unknown"))[:12] for member in line.members})
+            commits = sorted({commit[:12] for member in line.members for commit in member.run.commits})
             if len(commits) > 1:
                 notes.append(f"{group.title}, {line.label}: its runs are of different commits, {', '.join(commits)}.")
+            for member in line.members:
+                if len(member.run.commits) > 1:
+                    then = ", then ".join(commit[:12] for commit in member.run.commits)
+                    notes.append(f"{group.title}, {line.label}: seed {member.run.config['seed']} is of {then}.")
     return notes
 
 

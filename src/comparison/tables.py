@@ -144,7 +144,7 @@ def _run_row(
         "python": host.get("python_version", DASH),
         "packages": ", ".join(map(str, packages)) if isinstance(packages, list) else DASH,
         "environment version": ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) or DASH,
-        "commit": str(run.info.get("commit", DASH)),
+        "commit": ", then ".join(run.commits) if run.info else DASH,
     }  # fmt: skip
     return told
 

@@ -19,7 +19,8 @@ from envs.batch import reset_one, step_one
 from envs.multiagentenv import MultiAgentEnv
 from utils.errors import RunFailedError, UserError
 
-SHOW_STACK = signal.SIGUSR1  # lets a worker write to stderr where it is, whatever keeps it
+SHOW_STACK = signal.SIGRTMIN  # lets a worker write to stderr where it is, whatever keeps it
+NOT_FOR_WORKERS = {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}  # the parent's to answer
 STDERR = 2  # the file descriptor: `sys.stderr` may be None
 CLOSE_SECONDS = 5.0  # how long an environment may take to close
 
@@ -30,9 +31,10 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
     Sends the environment's `EnvInfo` first, then answers ("reset", seed) with a `View`, ("step", actions) with an
     `Outcome` (or either with an `EpisodeLostError`), ("stats", None) with numbers and ("save_replay", folder) with
     None, each as ("ok", value). Or it ends with ("mistake", line) of a `UserError`, ("failure", line) of a
-    `RunFailedError` or ("error", traceback) of another. Ctrl-C is the parent's to handle.
+    `RunFailedError` or ("error", traceback) of another. What asks a run to stop is the parent's to answer.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for signum in NOT_FOR_WORKERS:
+        signal.signal(signum, signal.SIG_IGN)
     faulthandler.enable(STDERR)  # a crash in C shows where
     faulthandler.register(SHOW_STACK, STDERR, all_threads=False)
     Thread(target=_end_after_parent, daemon=True).start()

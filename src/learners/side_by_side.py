@@ -23,10 +23,11 @@ from learners.learner import Scalars
 from utils.errors import RunFailedError
 from utils.exits import how_it_ended
 from utils.memory import keep_freed_memory
+from utils.stopping import ASKS
 
 MOST = 4  # processes: with more, each spends much of its time on what does not shrink with its share of the episodes
 END_SECONDS = 5.0  # how long a process that is gone may take until its exit code is known
-STOPS = {signal.SIGINT, signal.SIGTERM}  # often sent to every process of a group, and the run's to answer
+STOPS = set(ASKS)  # often sent to every process of a group, and the run's to answer
 TRAINING_ALONE = ("optimisers", "update", "logger", "backward")  # attributes of a learner that losses need not
 
 

@@ -16,6 +16,7 @@ from components.episode_batch import EpisodeBatch, Rows, Scheme, episode_scheme
 from envs.multiagentenv import EnvInfo, EpisodeLostError, Outcome, View
 from runners.finite import check_finite
 from utils.errors import RunFailedError
+from utils.stopping import StopRequest
 
 Streams = Sequence[tuple[int, np.random.Generator]]
 
@@ -69,8 +70,10 @@ class BaseRunner(ABC):
     """Plays up to `batch_size` episodes at once with one controller.
 
     An episode that its environment loses is played again from its beginning with the same streams, once those beside
-    it have ended; `Limits.max_losses_in_a_row` says how often.
+    it have ended; `Limits.max_losses_in_a_row` says how often. `stop`, once it is there, is asked before every step.
     """
+
+    stop: StopRequest | None = None
 
     def __init__(self, info: EnvInfo, batch_size: int, clock: Any, limits: Limits) -> None:
         self.info, self.batch_size, self.clock, self.limits = info, batch_size, clock, limits
@@ -87,6 +90,11 @@ class BaseRunner(ABC):
             n_rewards=info.n_rewards,
         )
         self.max_seq_length = info.episode_limit + 1
+
+    def check_stop(self) -> None:
+        """Raise what `stop` says must end the run, in the middle of an episode: played again, it is the same."""
+        if self.stop is not None:
+            self.stop.check()
 
     @abstractmethod
     def _reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View | EpisodeLostError]:
@@ -162,6 +170,7 @@ class BaseRunner(ABC):
             _write_views(together, together.rows(active), 0, views)
         self.clock.lap("batch")
         while active:
+            self.check_stop()
             rows = together.rows(active)
             drawn = None if together.draws is None else together.draws[rows, t]
             actions, hidden = together.mac.select_actions(batch, t, hidden, together.epsilon, drawn, bs=rows)

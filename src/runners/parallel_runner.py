@@ -7,6 +7,7 @@ own process id, and another takes its place.
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -22,12 +23,13 @@ import numpy as np
 
 from envs.batch import summed
 from envs.multiagentenv import EpisodeLostError, Outcome, View
-from envs.serving import CLOSE_SECONDS, SHOW_STACK, serve
+from envs.serving import CLOSE_SECONDS, NOT_FOR_WORKERS, SHOW_STACK, serve
 from runners.base_runner import BaseRunner, Limits, failed_run
 from utils.errors import RunFailedError, UserError
 from utils.exits import how_it_ended
 
 HOUR = 3600.0  # seconds
+SLICE = 0.5  # seconds between two looks whether a stop was asked for
 GRACE = 1.0  # seconds more for an answer that is late because the whole program was stopped and went on
 
 
@@ -57,7 +59,11 @@ class ParallelRunner(BaseRunner):
         context = multiprocessing.get_context("spawn")
         self.pipes[slot], theirs = context.Pipe()
         worker = context.Process(target=serve, args=(theirs, self.env_path, self.env_args), daemon=True)
-        worker.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)  # inherited from its first moment on
+        try:
+            worker.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.workers[slot], self.polls[slot] = worker, poll()
         self.polls[slot].register(self.pipes[slot].fileno(), POLLIN)
@@ -78,6 +84,7 @@ class ParallelRunner(BaseRunner):
         """Return what workers answer, or that the episode is lost; those that fail are replaced."""
         answers, faults = self._gather(slots)
         while faults:
+            self.check_stop()  # what stops the run may have ended its workers too
             self._replace(faults)
             _, faults = self._gather(list(faults))  # the same `EnvInfo` as before
         return answers
@@ -93,8 +100,7 @@ class ParallelRunner(BaseRunner):
             self.env_restarts += 1
 
     def _receive(self, slot: int, deadline: float) -> Any:
-        left = max(0.0, deadline - time.monotonic())
-        if not self.polls[slot].poll(1000 * left) and not self.polls[slot].poll(1000 * GRACE):
+        if not self._has_answered(slot, deadline):
             raise self._hangs(slot)
         try:
             status, value = self.pipes[slot].recv()
@@ -109,6 +115,16 @@ class ParallelRunner(BaseRunner):
             fault.add_note(value.rstrip())
             raise fault
         return value
+
+    def _has_answered(self, slot: int, deadline: float) -> bool:
+        """Wait until a worker has answered, at most until the deadline; raise where a stop was asked for meanwhile."""
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            if self.polls[slot].poll(1000 * min(left, SLICE)):
+                return True
+            self.check_stop()
+            if left <= SLICE:
+                return bool(self.polls[slot].poll(1000 * GRACE))
 
     def _hangs(self, slot: int) -> EpisodeLostError:
         os.kill(self.workers[slot].pid, SHOW_STACK)

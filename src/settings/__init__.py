@@ -8,7 +8,7 @@
 from settings.args import Args, MissingSettingError, extended, to_args
 from settings.command_line import CommandLine, parse_command_line, usage
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names, declared_settings, resolve
-from settings.declarations import earlier_values, effects, flat, identity
+from settings.declarations import declared_alone, earlier_values, effects, flat, identity, resume_options
 from settings.run_folder import (
     LATEST,
     archived_settings,
@@ -23,8 +23,8 @@ from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_map
 
 __all__ = [
     "ALGS", "ENVS", "LATEST", "PROTOCOLS", "TRICKS", "Args", "CommandLine", "Effect", "Entry", "Interval",
-    "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_settings",
-    "earlier_values", "effects", "extended", "file_label", "find_run", "flat", "identity", "parse_command_line",
-    "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "resolve", "resumed_settings",
-    "settings_from", "shown", "to_args", "usage",
+    "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_alone",
+    "declared_settings", "earlier_values", "effects", "extended", "file_label", "find_run", "flat", "identity",
+    "parse_command_line", "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "resolve",
+    "resume_options", "resumed_settings", "settings_from", "shown", "to_args", "usage",
 ]  # fmt: skip

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from settings.config import ALGS, ENVS, declared_settings
-from settings.schema import Effect, Setting, read_declaration
+from settings.schema import Effect, Setting, Value, read_declaration
 from settings.yaml_file import read_entries
 
+RESUME = "resume.yaml"
 LENGTH = "t_max"  # how far a run goes is no part of what it is: it may be trained on
 
 
@@ -70,6 +71,23 @@ def unexplained(given: Mapping[str, Any], config: str, env_config: str, config_d
 def _absent(given: Mapping[str, Any], config: str, env_config: str, config_dir: Path) -> list[Setting]:
     declared = _declared(config, env_config, config_dir)
     return [setting for key, setting in declared.items() if key not in given and key != "env"]
+
+
+def declared_alone(path: Path) -> tuple[dict[str, Setting], dict[str, Value]]:
+    """Return what a file declares that is no part of a run's settings, by key, and the values that it gives."""
+    declared, values = {}, {}
+    for entry in read_entries(path):
+        setting = read_declaration(entry.key, entry.comment, entry.file, entry.line)
+        assert setting is not None, entry.place
+        declared[entry.key], values[entry.key] = setting, setting.parse(entry.text)
+    return declared, values
+
+
+def resume_options(updates: Mapping[str, str], config_dir: Path) -> tuple[dict[str, Value], dict[str, str]]:
+    """Return how a run is to be gone on with, and the rest of what stands after `with`: changes of its settings."""
+    declared, values = declared_alone(config_dir / RESUME)
+    given = {key: setting.parse(updates[key]) for key, setting in declared.items() if key in updates}
+    return values | given, {key: text for key, text in updates.items() if key not in declared}
 
 
 def flat(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:

@@ -13,7 +13,8 @@ from settings.config import resolve
 from settings.declarations import changeable, earlier_values, unexplained
 from settings.schema import shown
 from settings.yaml_file import read_entries
-from utils.errors import UserError
+from utils.errors import PassingError, UserError
+from utils.locks import is_held
 
 LATEST = "latest"
 
@@ -21,7 +22,8 @@ LATEST = "latest"
 def find_run(name: str, changes: Mapping[str, str], config_dir: Path, verb: str = "resume") -> Path:
     """Return the folder of a run: `name` itself, or for "latest" the training started last anywhere below the results.
 
-    Evaluations of a checkpoint do not count then. `verb` is what is to be done with it, for messages.
+    Evaluations of a checkpoint do not count then, nor, to `resume`, runs that a process works at. `verb` is what is to
+    be done with it, for messages.
     """
     if name != LATEST:
         if not (Path(name) / "config.json").is_file():
@@ -31,6 +33,10 @@ def find_run(name: str, changes: Mapping[str, str], config_dir: Path, verb: str 
     runs = [folder for folder in _run_folders(Path(results)) if not _evaluates(folder)]
     if not runs:
         raise UserError(f"{verb}=latest: no run in {shown(results)}; give a run's folder")
+    if verb == "resume":
+        runs = [folder for folder in runs if not is_held(folder)]
+        if not runs:
+            raise PassingError(f"resume=latest: each run in {shown(results)} is in use; wait, or give a folder")
     return max(runs, key=lambda folder: (folder / "config.json").stat().st_mtime)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from settings import identity, read_json, resumed_settings
-from study_runs.locks import is_locked
 from study_runs.planned_run import PlannedRun
 from utils.errors import UserError
+from utils.locks import is_held, is_locked
 
 LOCKS = ".runs"  # below the study's results: one file per run, locked while a process works at it
 
@@ -46,8 +46,8 @@ class Archives:
 
     def standing(self, run: PlannedRun) -> Standing:
         """Return where a run stands."""
-        running = is_locked(lock_path(run))
         folder = self._folder(run)
+        running = is_locked(lock_path(run)) or (folder is not None and is_held(folder))  # by a study, or by hand
         if folder is None:
             return Standing(State.RUNNING if running else State.WAITING)
         status = self._json(folder / "run.json").get("status")
@@ -70,10 +70,11 @@ class Archives:
         return sorted(folders - {folder for run in runs for folder in self._matching(run)})
 
     def _folder(self, run: PlannedRun) -> Path | None:
-        """Return the run's archive: one that is finished, or else the one begun last."""
+        """Return the run's archive: one that is finished, or is being worked at, or else the one begun last."""
         matching = self._matching(run)
         finished = [f for f in matching if self._json(f / "run.json").get("status") == "COMPLETED"]
-        return max(finished or matching, key=lambda folder: int(folder.name), default=None)
+        at_work = [] if finished else [f for f in matching if is_held(f)]
+        return max(finished or at_work or matching, key=lambda folder: int(folder.name), default=None)
 
     def _matching(self, run: PlannedRun) -> list[Path]:
         wanted = identity(run.settings, self._config_dir)

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from study_runs.archives import Archives, Standing, State, lock_path, log_path
 from study_runs.planned_run import PlannedRun
 from study_runs.process import TAKEN, Work
+from utils.exits import MISTAKE, PASSING, UNREADABLE
 from utils.stopping import StopRequest, listening
 
 TICK = 0.2  # seconds between two looks at the processes
 AT_ONCE = 10.0  # seconds that processes get to end when asked for the second time
-MISTAKE = 2  # the exit code of main.py for what no repetition mends
+LONGEST_PAUSE = 1800.0  # seconds before a run is taken up again after trouble that may pass
 
 
 class Task(Protocol):
@@ -67,6 +68,8 @@ class Driver:
         self._resumed: set[str] = set()  # of the tasks: those that go on in a folder
         self._failures: dict[str, int] = {}
         self._spoilt: set[Path] = set()  # folders that could not be resumed
+        self._troubles: dict[str, tuple[int, int]] = {}  # that may pass: how often in a row, and at which step
+        self._not_before: dict[str, float] = {}
         self._looked = float("-inf")
 
     def work(self) -> None:
@@ -86,8 +89,9 @@ class Driver:
         waiting.sort(key=lambda run: states[run.name] is not State.RUNNING)  # what runs already takes its place first
         passed_on = False
         while self._tasks or (waiting and stop.signum is None):
-            while waiting and stop.signum is None and len(self._tasks) < self.place.slots:
-                self._start(waiting.pop(0))
+            while stop.signum is None and len(self._tasks) < self.place.slots and (due := self._due(waiting)):
+                waiting.remove(due)
+                self._start(due)
             if stop.signum is not None and not passed_on:
                 self.view.say(f"stopping: {len(self._tasks)} runs save and end")
                 for task in self._tasks.values():
@@ -99,6 +103,11 @@ class Driver:
                 if code is not None and self._again(run, code, stop):
                     waiting.insert(0, run)
             self._look()
+
+    def _due(self, waiting: Sequence[PlannedRun]) -> PlannedRun | None:
+        """Return the first run that waits for a place alone, and not for trouble to pass."""
+        now = time.monotonic()
+        return next((run for run in waiting if self._not_before.get(run.name, 0.0) <= now), None)
 
     def _look(self, last: bool = False) -> None:
         if last or time.monotonic() - self._looked > self.running["look_interval"]:
@@ -115,12 +124,14 @@ class Driver:
             said = "begins"
         else:
             words = [f"resume={at.folder}", "with", f"t_max={run.t_max}", f"threads={threads}"]
+            words += ["other_commit=true"] if self.running["other_commit"] else []
             self._resumed.add(run.name)
             said = f"goes on in {at.folder}"
         if at.state is State.RUNNING:
             said = "another process works at it; waiting for that"
         self.view.say(f"{run.name}: {said}")
-        self._tasks[run.name] = self.place.start(Work(words, Path.cwd(), threads, lock_path(run), log_path(run)))
+        work = Work(words, Path.cwd(), threads, lock_path(run), log_path(run), at.folder)
+        self._tasks[run.name] = self.place.start(work)
 
     def _again(self, run: PlannedRun, code: int, stop: StopRequest) -> bool:
         """Take note of how a process ended; say whether the run is to be taken up again."""
@@ -135,19 +146,39 @@ class Driver:
         if stop.signum is not None:
             self.view.say(f"{run.name}: stopped")
             return False
-        return code == TAKEN or self._failed(run, at, code, resumed)
+        if code == TAKEN or (code == PASSING and at.state is State.RUNNING):  # another process was quicker
+            return True
+        return self._may_pass(run, at) if code == PASSING else self._failed(run, at, code, resumed)
+
+    def _may_pass(self, run: PlannedRun, at: Standing) -> bool:
+        """Let a run wait, longer each time in a row that it does not come further; give it up after too many."""
+        times, step = self._troubles.get(run.name, (0, -1))
+        times = times + 1 if at.t_env <= step else 1
+        self._troubles[run.name] = (times, max(step, at.t_env))
+        why = _last_line(log_path(run))
+        if times > self.running["max_waits"]:
+            self._give_up(run, f"trouble that did not pass: {why}")
+            return False
+        pause = min(self.running["pause"] * 2 ** (times - 1), LONGEST_PAUSE)
+        self._not_before[run.name] = time.monotonic() + pause
+        told = f"{times} of {self.running['max_waits']}"
+        self.view.say(f"{run.name}: trouble that may pass ({told}), goes on in {pause:g} s: {why}")
+        return True
 
     def _failed(self, run: PlannedRun, at: Standing, code: int, resumed: bool) -> bool:
         failures = self._failures[run.name] = self._failures.get(run.name, 0) + 1
         why = f"exit code {code}: {_last_line(log_path(run))}"
-        if resumed and code == MISTAKE and at.folder is not None:
+        if resumed and code == UNREADABLE and at.folder is not None:
             self._spoilt.add(at.folder)
-        if failures > self.running["max_retries"] or (code == MISTAKE and not resumed):
-            self.gave_up[run.name] = why
-            self.view.say(f"{run.name}: given up, {why}")
+        if failures > self.running["max_retries"] or code == MISTAKE:
+            self._give_up(run, why)
             return False
         self.view.say(f"{run.name}: failed ({failures} of {self.running['max_retries']} retries), {why}")
         return True
+
+    def _give_up(self, run: PlannedRun, why: str) -> None:
+        self.gave_up[run.name] = why
+        self.view.say(f"{run.name}: given up, {why}")
 
     def _end_at_once(self) -> None:
         """Interrupt what still runs once more, and end what does not listen."""

@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Callable
 
-from study_runs import locks, process
+from study_runs import process
 from study_runs.process import TAKEN, Work
 
 
@@ -11,7 +11,7 @@ class LocalTask:
     """A run's process, or the wait for one that an earlier driver has left and that still works at the run."""
 
     def __init__(self, work: Work) -> None:
-        self._lock = work.lock
+        self._work = work
         self._waits = True
         self._process: subprocess.Popen[bytes] | None = process.start(work)
 
@@ -19,7 +19,7 @@ class LocalTask:
         """Return the exit code, or None while it runs; `TAKEN` after the wait for another process."""
         if self._process is not None:
             return self._process.poll()
-        return None if self._waits and locks.is_locked(self._lock) else TAKEN
+        return None if self._waits and self._work.is_taken() else TAKEN
 
     def interrupt(self) -> None:
         """Ask it to save and end; the second time it ends at once. What this driver did not start is left alone."""

@@ -8,20 +8,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from study_runs import locks
+from utils import locks
 
 MAIN = Path(__file__).parents[1] / "main.py"
-TAKEN = 75  # instead of an exit code: another process worked at the run until now
+TAKEN = 1000  # instead of an exit code: another process worked at the run until now
 
 
 class Work(NamedTuple):
-    """What a process is to do: `main.py` with these words, in `cwd`, with so many threads; and its lock and log."""
+    """What a process is to do: `main.py` with these words, in `cwd`, with so many threads; and its lock and log.
+
+    `folder` is the run's, where it has one: somebody may work at it by hand.
+    """
 
     words: list[str]
     cwd: Path
     threads: int
     lock: Path
     log: Path
+    folder: Path | None = None
+
+    def is_taken(self) -> bool:
+        """Say whether a process works at the run."""
+        return locks.is_locked(self.lock) or (self.folder is not None and locks.is_held(self.folder))
 
 
 def start(work: Work) -> subprocess.Popen[bytes] | None:
@@ -29,8 +37,7 @@ def start(work: Work) -> subprocess.Popen[bytes] | None:
 
     A terminal's Ctrl-C does not reach it: whoever started it passes that on.
     """
-    lock = locks.take(work.lock)
-    if lock is None:
+    if work.is_taken() or (lock := locks.take(work.lock)) is None:
         return None
     blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's workers block it, children inherit
     try:

@@ -4,7 +4,7 @@ import socket
 import time
 from pathlib import Path
 
-from study_runs import locks, process
+from study_runs import process
 from study_runs.process import TAKEN, Work
 from utils.errors import UserError
 
@@ -92,7 +92,7 @@ def work_at(work: Work) -> int:
     """Work at a run on the node that this is called on; return the exit code, or `TAKEN`."""
     process_here = process.start(work)
     if process_here is None:
-        while locks.is_locked(work.lock):
+        while work.is_taken():
             time.sleep(TICK)
         return TAKEN
     while process_here.poll() is None:

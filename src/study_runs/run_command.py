@@ -3,12 +3,13 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from study_runs import asked, locks
+from study_runs import asked
 from study_runs.archives import Archives
 from study_runs.asked import Study
 from study_runs.driver import Driver, Place
 from study_runs.local import Local
 from study_runs.views import view_of
+from utils import locks
 from utils.errors import RunFailedError, UserError
 
 

@@ -2,9 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from study_runs import asked, locks
+from study_runs import asked
 from study_runs.archives import Archives
 from study_runs.views import study_console, table
+from utils import locks
 
 
 def configure(parser: ArgumentParser) -> None:

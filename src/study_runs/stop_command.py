@@ -5,8 +5,9 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from study_runs import asked, locks
+from study_runs import asked
 from study_runs.archives import lock_path
+from utils import locks
 from utils.errors import UserError
 
 TICK = 0.5  # seconds between two looks

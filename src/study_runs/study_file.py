@@ -12,7 +12,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from settings import TRICKS, Value, file_label, read_declaration, read_entries, read_mapping, shown
+from settings import TRICKS, Value, declared_alone, file_label, read_mapping, shown
 from utils.errors import UserError, nearest
 
 Settings = dict[str, str]  # dotted key -> text
@@ -68,11 +68,7 @@ def _plain(node: yaml.Node, file: str) -> Any:
 
 def running_settings(study: StudyFile, label: str, flags: Mapping[str, str], config_dir: Path) -> dict[str, Value]:
     """Return how the runs are done: `src/config/study.yaml` <- the study's `running` <- the command line's `flags`."""
-    declared, values = {}, {}
-    for entry in read_entries(config_dir / "study.yaml"):
-        setting = read_declaration(entry.key, entry.comment, entry.file, entry.line)
-        assert setting is not None, entry.place
-        declared[entry.key], values[entry.key] = setting, setting.parse(entry.text)
+    declared, values = declared_alone(config_dir / "study.yaml")
     for key, text in (study.running | dict(flags)).items():
         if key not in declared:
             raise UserError(f"{label}: running: unknown setting {shown(key)!r}: did you mean {nearest(key, declared)}?")

@@ -31,17 +31,19 @@ from utils.timing import PhaseClock
 
 
 class Every:
-    """Says when `interval` steps have passed since it last said so."""
+    """Says when `interval` steps have passed since what it counts was `done`."""
 
     def __init__(self, interval: int, last: int) -> None:
         self.interval, self.last = interval, last
 
-    def due(self, t_env: int) -> bool:
-        """Return whether it is time at `t_env`, and start counting anew if so."""
-        if t_env - self.last < self.interval:
-            return False
-        self.last = t_env
-        return True
+    def is_due(self, t_env: int) -> bool:
+        """Return whether it is time at `t_env`."""
+        return t_env - self.last >= self.interval
+
+    def done(self, t_env: int) -> None:
+        """Start counting anew, if it was time."""
+        if self.is_due(t_env):
+            self.last = t_env
 
 
 @dataclass
@@ -51,7 +53,8 @@ class Run:
     `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone,
     `replay_needed` the first one that the last checkpoint needs; `generators` what the process's generators are to be
     set to before training, see `utils.random_state`; `side_by_side` the processes that share updates, if there are any;
-    `transfer` what was taken of another run's networks, if anything was.
+    `transfer` what was taken of another run's networks, if anything was; `saved_at` the steps of the last
+    checkpoint, -1 where it lacks something; `notes` what is to be told at the start.
     """
 
     args: Any
@@ -72,6 +75,8 @@ class Run:
     generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
     side_by_side: SideBySide | None = None
     transfer: Transfer | None = None
+    saved_at: int = -1
+    notes: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         """End environments and workers, and the processes that share updates."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import flush
+from utils.files import flush, make_folder
 
 TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
 _OTHER = "take another one, or remove it to resume from the one before"
@@ -21,11 +21,14 @@ CHECKPOINTS = "checkpoints"  # where a run's folder has them
 def save_checkpoint(
     folder: Path, t_env: int, tensors: dict[str, Tensor], numbers: dict[str, Any], texts: dict[str, str]
 ) -> Path:
-    """Write a checkpoint below `folder` and return where; it appears whole or not at all. `texts` are further files."""
+    """Write a checkpoint below `folder` and return where; it appears whole or not at all. `texts` are further files.
+
+    The caller holds the run's folder, which is there. One of the same step is replaced, and lost at no moment.
+    """
     target, partial = folder / f"t_{t_env}", folder / f".t_{t_env}.partial"
-    for unfinished in folder.glob(".t_*"):  # of a run that was killed here
-        shutil.rmtree(unfinished)
-    partial.mkdir(parents=True)
+    make_folder(folder)
+    tidy(folder)
+    partial.mkdir()
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
         (partial / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
@@ -36,16 +39,29 @@ def save_checkpoint(
     except BaseException:
         shutil.rmtree(partial)  # a full disk needs the room
         raise
+    replaced = folder / f".t_{t_env}.replaced"
     if target.exists():
-        _remove(target)
+        os.replace(target, replaced)
     os.replace(partial, target)
     flush(folder)
+    if replaced.exists():
+        shutil.rmtree(replaced)
     return target
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a run that was killed has left half done, but for a checkpoint that was just to be replaced."""
+    for replaced in folder.glob(".t_*.replaced"):
+        target = folder / replaced.name.removeprefix(".").removesuffix(".replaced")
+        if not target.exists():
+            os.replace(replaced, target)
+    for unfinished in folder.glob(".t_*"):
+        shutil.rmtree(unfinished)
 
 
 def forget_checkpoints(folder: Path, keep: int) -> None:
     """Remove all but the last `keep` checkpoints in a folder of checkpoints."""
-    for path in _checkpoints(folder)[:-keep]:
+    for path in checkpoints_in(folder)[:-keep]:
         _remove(path)
 
 
@@ -68,10 +84,10 @@ def find_checkpoint(path: str) -> Path:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint in a folder of checkpoints or of a run, or None."""
-    return max([*_checkpoints(folder), *_checkpoints(folder / CHECKPOINTS)], key=_steps, default=None)
+    return max([*checkpoints_in(folder), *checkpoints_in(folder / CHECKPOINTS)], key=_steps, default=None)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder of checkpoints, the last one last."""
     found = [f for f in folder.glob("t_*") if f.name[2:].isdecimal() and (f / NUMBERS).is_file()]
     return sorted(found, key=_steps)

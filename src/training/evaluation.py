@@ -12,7 +12,6 @@ from training.checkpoint import save_checkpoint
 from training.seeding import Stream, episode_streams
 from utils.files import writing
 from utils.logging import Console, append_rows
-from utils.stopping import StopRequest
 
 REPLAYS = "replays"
 EVAL_EPISODES = "eval_episodes.csv"
@@ -36,8 +35,8 @@ def evaluation_streams(run: Run, count: int) -> list[tuple[int, np.random.Genera
     return [episode_streams(run.eval_seed, Stream.TEST_EPISODE, run.t_env, number) for number in range(count)]
 
 
-def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> list[EpisodeResult]:
-    """Play one greedy episode per stream, `batch_size_run` at once; raise `Stopped` between those if asked to.
+def play_greedy(run: Run, streams: Streams) -> list[EpisodeResult]:
+    """Play one greedy episode per stream, `batch_size_run` at once.
 
     With `evaluation_epsilon` some actions are random, with `evaluation_draws` all are drawn from the policy; each
     episode's from its own stream.
@@ -47,8 +46,6 @@ def play_greedy(run: Run, streams: Streams, stop: StopRequest | None = None) -> 
     with run.clock.booking_all_on("test"):
         for first in range(0, len(streams), run.args.batch_size_run):
             results += run.runner.run(run.mac, streams[first : first + run.args.batch_size_run], epsilon)[1]
-            if stop is not None:
-                stop.check()
     return results
 
 
@@ -88,6 +85,13 @@ def log_results(run: Run, results: list[EpisodeResult], prefix: str) -> None:
         figures[f"{key}_mean"] = np.mean([result.info[key] for result in results if key in result.info])
     for key, value in figures.items():
         run.logger.log_stat(prefix + key, float(value), run.t_env)
+
+
+def evaluation_due(run: Run) -> bool:
+    """Say whether it is time for an evaluation: at the start, every `test_interval` steps, and at the end."""
+    done = run.logger.history.get("test_return_mean", {"steps": []})["steps"]
+    at_the_end = run.t_env >= run.args.t_max and (not done or done[-1] < run.t_env)
+    return not done or at_the_end or run.due["test"].is_due(run.t_env)
 
 
 def keep_if_best(run: Run, folder: Path) -> None:

@@ -9,39 +9,57 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.assembly import Run
-from training.evaluation import evaluate, keep_if_best, log_results
+from training.evaluation import evaluate, evaluation_due, keep_if_best, log_results
 from training.seeding import Stream, episode_streams
 from utils.errors import RunFailedError
 from utils.logging import Console, describe_shares
 from utils.random_state import restore_random
-from utils.stopping import StopRequest
+from utils.stopping import Stopped, StopRequest
 
 
 def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object], stop: StopRequest) -> None:
-    """Train until `t_max`: play a round, learn, log, evaluate, save; or until asked to stop, after such a round."""
-    args, due = run.args, run.due
+    """Train until `t_max`: play a round, learn, log, evaluate, save.
+
+    Asked to stop, it leaves the round or the evaluation that is being played, saves where it was before, and raises
+    `Stopped`: going on from there plays it again, the same. An update is finished first.
+    """
     started = (time.monotonic(), run.t_env)
     run.clock.restart()
     if run.generators is not None:
         restore_random(*run.generators)  # here, because sacred seeds all of them when it starts a run
     if not run.logger.history:
         _warn_of_a_late_start(run, console)
+    try:
+        _evaluate_and_save(run, folder, console, save)
+        while run.t_env < run.args.t_max:
+            with _saved_at_a_fault(run, folder, save):
+                play_round(run)
+            learn(run)
+            if run.due["log"].is_due(run.t_env):
+                log_training(run, console, started)
+                run.due["log"].done(run.t_env)
+            stop.check()
+            _evaluate_and_save(run, folder, console, save)
+            console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
+            stop.check()
+    except Stopped as stopped:
+        if run.args.save_model and run.saved_at != run.t_env and not stopped.at_once:
+            save(run, folder)
+        console.say(f"t_env {run.t_env}: stopped by {stopped}" + (", at once" if stopped.at_once else ""))
+        raise
+
+
+def _evaluate_and_save(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object]) -> None:
+    """Do what is due between two rounds, or was when a stop came: so it is asked for before the first round too."""
+    if evaluation_due(run):
         evaluate(run, folder, console)
         keep_if_best(run, folder)
-    while run.t_env < args.t_max:
-        with _saved_at_a_fault(run, folder, save):
-            play_round(run)
-        learn(run)
-        last = run.t_env >= args.t_max
-        if due["log"].due(run.t_env):
-            log_training(run, console, started)
-        if due["test"].due(run.t_env) or last:
-            evaluate(run, folder, console)
-            keep_if_best(run, folder)
-        if args.save_model and (due["save"].due(run.t_env) or last or stop.signum is not None):
-            save(run, folder)
-        console.advance(run.t_env, run.clock.shares(), run.logger.latest.get("test_return_mean"))
-        stop.check()
+        run.due["test"].done(run.t_env)
+        run.saved_at = -1
+    at_the_end = run.t_env >= run.args.t_max and run.saved_at != run.t_env
+    if run.args.save_model and (at_the_end or run.due["save"].is_due(run.t_env)):
+        run.due["save"].done(run.t_env)
+        save(run, folder)
 
 
 @contextmanager

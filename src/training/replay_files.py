@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import flush, write_whole
+from utils.files import make_folder, write_whole
 
 _NAME = re.compile(r"e_(\d+)_(\d+)\.safetensors")
 
@@ -24,15 +24,10 @@ def add_episodes(folder: Path, first: int, episodes: Sequence[Tensor]) -> None:
     """Write episodes (rows, record) uint8, numbered from `first` on; none writes nothing."""
     if not episodes:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lengths = th.tensor([len(episode) for episode in episodes])
     tensors = {"rows": th.cat([episode.cpu() for episode in episodes]), "lengths": lengths}
-    write_whole(folder / f"e_{first}_{first + len(episodes)}.safetensors", partial(_save, tensors))
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file(tensors, path)
-    flush(path)
+    write_whole(folder / f"e_{first}_{first + len(episodes)}.safetensors", partial(save_file, tensors))
 
 
 def forget_episodes(folder: Path, below: int) -> None:
@@ -43,7 +38,10 @@ def forget_episodes(folder: Path, below: int) -> None:
 
 
 def cut_episodes(folder: Path, end: int) -> None:
-    """Delete the files that begin at `end` or later: they were written after the checkpoint that says `end`."""
+    """Delete the files that begin at `end` or later: they were written after the checkpoint that says `end`.
+
+    One that only reaches beyond it stays: nothing in it is lost, and what is written anew has another name.
+    """
     for path, first, _ in _files(folder):
         if first >= end:
             path.unlink()

@@ -13,6 +13,15 @@ def commit_of(folder: Path) -> str:
         return "unknown"
 
 
+def changed_since(folder: Path, commit: str) -> list[str]:
+    """Return the files in `folder`, by paths from there, that differ from a commit; none where git cannot tell."""
+    try:
+        said = _git(folder, "diff", "--name-only", "--relative", commit.removesuffix("+changes"), "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return said.splitlines()
+
+
 def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -2,8 +2,16 @@
 
 from __future__ import annotations  # the plugin's installer runs on Python 3.8
 
+import errno
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# A disk, a file system on the network or a table of the kernel that has no room or no answer now.
+_PASSES = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EAGAIN, errno.EMFILE,
+    errno.ENFILE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EBUSY,
+}  # fmt: skip
 
 
 class UserError(Exception):
@@ -14,12 +22,30 @@ class UserError(Exception):
     """
 
 
+class UnreadableError(UserError):
+    """A run's folder holds nothing that can be gone on from, and something that is worth keeping: exit code 3."""
+
+
 class RunFailedError(Exception):
     """Something ended a run: one line that says what. Notes (`add_note`) hold what is longer, a worker's traceback.
 
     `main.py` prints the notes, then the line as `error: …`, and exits with code 1; the archive keeps what was logged
     and saved until then.
     """
+
+
+class PassingError(RunFailedError):
+    """Trouble that may pass, with no mistake in what was asked: the same command may do later. Exit code 75.
+
+    A full disk, memory that another job has, a game that is not there for a minute, another process in the same folder.
+    """
+
+
+def may_pass(why: Exception) -> bool:
+    """Say whether the system may answer otherwise later. The error of safetensors has the number in its text."""
+    said = re.search(r"os error (\d+)", str(why))
+    number = why.errno if isinstance(why, OSError) else int(said[1]) if said else None
+    return number in _PASSES
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -6,7 +6,9 @@ import signal
 import sys
 from collections.abc import Callable
 
-from utils.errors import RunFailedError, UserError
+from utils.errors import PassingError, RunFailedError, UnreadableError, UserError
+
+FAILED, MISTAKE, UNREADABLE, PASSING = 1, 2, 3, 75  # the last is EX_TEMPFAIL of sysexits.h
 
 
 def how_it_ended(code: int | None) -> str:
@@ -15,9 +17,11 @@ def how_it_ended(code: int | None) -> str:
 
 
 def exit_code(work: Callable[[], None], interrupted: str) -> int:
-    """Do the work and return 0, or 1 when a run failed, 2 for the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+    """Do the work and return 0, or what tells why it was not done.
 
-    What went wrong is the last line on stderr; `interrupted` says what a stop has left.
+    1: a run failed. 2: the user's mistake. 3: an archive that cannot be gone on from. 75: trouble that may pass. 128
+    and a signal's number: it was asked to stop (130 by Ctrl-C, 143 by SIGTERM). What went wrong is the last line on
+    stderr; `interrupted` says what a stop has left.
     """
     try:
         work()
@@ -25,12 +29,12 @@ def exit_code(work: Callable[[], None], interrupted: str) -> int:
         for note in getattr(mistake, "__notes__", ()):
             print(note, file=sys.stderr)
         print(f"error: {mistake}", file=sys.stderr)
-        return 2
+        return UNREADABLE if isinstance(mistake, UnreadableError) else MISTAKE
     except RunFailedError as failure:
         for note in getattr(failure, "__notes__", ()):
             print(note, file=sys.stderr)
         print(f"error: {failure}", file=sys.stderr)
-        return 1
+        return PASSING if isinstance(failure, PassingError) else FAILED
     except KeyboardInterrupt as stop:
         print(f"interrupted: {interrupted}", file=sys.stderr)
         return 128 + getattr(stop, "signum", signal.SIGINT)

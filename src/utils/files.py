@@ -8,18 +8,30 @@ from tempfile import TemporaryDirectory
 
 from safetensors import SafetensorError
 
-from utils.errors import RunFailedError, UserError
+from utils.errors import PassingError, RunFailedError, UserError, may_pass
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in its place; who looks sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Let `write` fill a file beside `path`, then put it in its place; who looks sees the old file or the new one.
+
+    So does who looks after a power cut: it is on the disk before it gets its name.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(partial)
+        flush(partial)
         os.replace(partial, path)
+        flush(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)  # a full disk needs the room
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, in one that is there; its name is on the disk when this returns."""
+    if not path.is_dir():
+        path.mkdir()
+        flush(path.parent)
 
 
 def flush(path: Path) -> None:
@@ -43,7 +55,8 @@ def writing(path: Path) -> Iterator[None]:
 def unwritable(path: Path, why: Exception) -> RunFailedError:
     """Return the error that ends a run which cannot write to `path`."""
     reason = getattr(why, "strerror", None) or str(why)
-    return RunFailedError(
+    kind = PassingError if may_pass(why) else RunFailedError
+    return kind(
         f"cannot write {path}: {reason}; what was saved before is whole: see to room and rights there, then go on with "
         "resume=<the run's folder>"
     )

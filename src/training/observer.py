@@ -1,0 +1,86 @@
+"""sacred's archive as ours: whole files, in a folder that is held, also that of a run which goes on."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sacred.observers import FileStorageObserver
+
+from utils.errors import PassingError, RunFailedError, UserError, may_pass
+from utils.files import unwritable, write_whole
+from utils.locks import holding
+from utils.stopping import StopRequest
+
+
+class ArchiveObserver(FileStorageObserver):
+    """sacred's archive, whose files appear whole or not at all, and which can go on in a folder that is there.
+
+    What cannot be written once the run has begun is remembered as its `failure`, and told to `stop` in training: sacred
+    would go on without its archive.
+    """
+
+    def __init__(self, root: Path, folder: Path | None) -> None:
+        super().__init__(str(root), copy_sources=False)  # of which there would be this file alone; the commit says all
+        self.folder = folder
+        self.failure: RunFailedError | None = None
+        self.stop: StopRequest | None = None
+        self.held = ExitStack()
+        self.said = ""
+
+    def begin(self, settings: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        """Make or take up the folder, and write the settings and what is said of the code.
+
+        A new folder is held until `held` is closed; `said` is what there is to tell of that. Raises `UserError`, or
+        `PassingError`, and leaves nothing new, where it cannot be written.
+        """
+        new = self.folder is None
+        try:
+            if new:
+                super()._make_run_dir(None)
+                self.folder = Path(self.dir)
+                self.said = self.held.enter_context(holding(self.folder))
+            self.dir = str(self.folder)
+            self._save(settings, self.folder / "config.json")
+            self._save(info, self.folder / "info.json")
+        except (OSError, UserError, PassingError) as why:
+            self.held.close()
+            if new and self.folder is not None:
+                shutil.rmtree(self.folder)
+            if not isinstance(why, OSError):
+                raise
+            raise no_place(f"{self.folder or self.basedir}", why) from why
+
+    def _make_run_dir(self, _id: str | None) -> None:
+        self.dir = str(self.folder)
+
+    def _save(self, obj: object, path: Path) -> None:
+        write_whole(path, lambda partial: FileStorageObserver.save_json(self, obj, partial.name))
+
+    def save_json(self, obj: object, filename: str) -> None:
+        """Write one of the archive's JSON files."""
+        path = Path(self.dir) / filename
+        with self._told(path):
+            self._save(obj, path)
+
+    def save_cout(self) -> None:
+        """Do nothing: `printed_to` writes what is printed."""
+
+    def failed(self, path: Path, why: OSError) -> None:
+        """Remember, and tell, that a file of the archive cannot be written."""
+        self.failure = unwritable(path, why)
+        if self.stop is not None:
+            self.stop.failure = self.failure
+
+    @contextmanager
+    def _told(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as why:
+            self.failed(path, why)
+
+
+def no_place(where: str, why: OSError) -> UserError | PassingError:
+    """Return the error of a run that cannot begin because it cannot write."""
+    return (PassingError if may_pass(why) else UserError)(f"{where}: cannot write there ({why.strerror})")
