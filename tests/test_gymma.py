@@ -33,6 +33,7 @@ def make(key, time_limit=25, **more):
 def test_foraging_equals_our_own_adapter():
     env, ours = make(LBF_V3, 50), LBFEnv("Foraging-8x8-2p-3f-v3", False, True, 50)
     assert (env.info.n_agents, env.info.n_actions, env.info.obs_size) == (2, 6, ours.info.obs_size)
+    assert env.info.repeatable and env._task.remake  # its reset depends on the episode before
     rewarded, ends = 0, set()
     for seed in range(60):
         rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from packages import needs
 from test_gymma import ARGS
+from test_resume import SAVES, same_run, stop_after
 from tiny_runs import csv_rows, play, read, settings_of, words
 
 import doctor
@@ -270,7 +272,7 @@ def test_infos_reach_the_log_and_the_lists(beside, tmp_path):
     assert {"test_battle_won_mean", "test_distance_mean", "distance_sum_mean"} <= set(figures)
 
 
-SLOW = GRID.replace("self.size, self.goal", "import time; time.sleep(0.05); self.size, self.goal")
+SLOW = GRID.replace("self.size, self.goal", "import time; time.sleep(0.11); self.size, self.goal")
 
 
 def test_one_environment_plays_all_episodes_where_making_one_is_slow_and_reset_is_honest(beside):
@@ -292,6 +294,18 @@ def test_one_environment_plays_all_episodes_where_making_one_is_slow_and_reset_i
     first = always._game.env
     always.reset(1)
     assert always._game.env is not first
+
+
+@pytest.mark.parametrize("remake", ["never", "always"])
+def test_a_run_that_died_goes_on_bit_for_bit(beside, tmp_path, remake):
+    beside("line", GRID)
+    more = {"env_args.key": "line", "env_args.time_limit": "10", "env_args.remake": remake, "t_max": "240", **SAVES}
+    whole = play("mappo", "gymma", tmp_path / "whole", **more)
+    died = tmp_path / "died" / "1"
+    shutil.copytree(whole, died)
+    stop_after(died, 1)
+    assert main.main([f"resume={died}"]) == 0
+    same_run(whole, died)
 
 
 def test_what_was_named_is_trusted_where_it_was_found_and_nowhere_else(beside, tmp_path, monkeypatch, capsys):

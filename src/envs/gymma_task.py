@@ -22,8 +22,9 @@ from utils.errors import UserError
 WINNING = ("battle_won", "is_success", "success")  # what infos call it when the team has won
 TRIAL_STEPS = 200
 LONG = 4096  # numbers of an observation, above which a note is due
-TRIAL_SEEDS = (101, 102)
-CHEAP = 0.02  # seconds: an environment that is made as quickly is made anew for each episode, whatever its reset does
+TRIAL_SEEDS = (101, 102, 103)
+BETWEEN = 50  # steps of an episode that is played between two of the same seed
+CHEAP = 0.1  # seconds: an environment that is made as quickly is made anew for each episode, whatever its reset does
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,7 @@ class Task:
 
 def find_out(where: str, make: Callable[[], Game], time_limit: int, state: str, mask_in_obs: bool, remake: str) -> Task:
     """Return what a task is, after a trial; raise `UserError`, which begins with `where`, for what cannot be played."""
-    began = time.perf_counter()
-    game = make()
-    costs = time.perf_counter() - began
+    game, costs = _timed(make)
     steps = min(time_limit, TRIAL_STEPS)
     try:
         team = team_of(game.action_spaces)
@@ -122,6 +121,18 @@ def find_out(where: str, make: Callable[[], Game], time_limit: int, state: str, 
         long = f"agents see {task.obs_shape[1]} numbers, flattened: choose what they need, or smaller pictures"
         found["notes"] = (long, *found["notes"])
     return replace(task, state_size=size, won=won, figures=tuple(figures), **found)
+
+
+def _timed(make: Callable[[], Game]) -> tuple[Game, float]:
+    """Make a game, and say how many seconds that takes: the shorter of two times where it seems to take long."""
+    times = []
+    while not times or (len(times) == 1 and times[0] >= CHEAP):
+        began = time.perf_counter()
+        game = make()
+        times.append(time.perf_counter() - began)
+        if len(times) == 1 and times[0] >= CHEAP:
+            game.env.close()
+    return game, min(times)
 
 
 def _state_size(game: Game) -> int:
@@ -186,13 +197,14 @@ def _repeats(remake: str, task: Task, game: Game, costs: float, first: list[Any]
 
     `first` is the trial that `game` has just played, and `costs` the seconds that making it took.
     """
-    seed, other = TRIAL_SEEDS
+    seed, *others = TRIAL_SEEDS
     steps = len(first) - 1
     again = remake == "always" or (remake == "auto" and costs < CHEAP)
     notes = []
     if not again:
-        for _ in played(task, game, other, steps):
-            pass
+        for other in others:
+            for _ in played(task, game, other, min(steps, BETWEEN)):
+                pass
         honest = first == [told.bytes for told in played(task, game, seed, steps)]
         again = remake == "auto" and not honest
         if remake == "auto" and honest:
@@ -202,7 +214,7 @@ def _repeats(remake: str, task: Task, game: Game, costs: float, first: list[Any]
                 f"env_args.remake=auto: a new environment is made for each episode, which takes {costs:.2g} s: "
                 "reset(seed) alone does not repeat one"
             )
-    same = honest if not again else first == _anew(task, seed, steps)
+    same = honest if not again else _anew(task, seed, steps) == _anew(task, seed, steps)
     if not same:
         notes.append(f"{task.where}: its episodes cannot be repeated: reset(seed) does not decide all that is random")
     return {"remake": again, "repeatable": same, "notes": tuple(notes)}

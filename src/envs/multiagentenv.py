@@ -44,7 +44,7 @@ class EnvInfo:
     action_space: ActionSpace = field(default_factory=Discrete)
     n_rewards: int = 1
     listed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 class View(NamedTuple):
