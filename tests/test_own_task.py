@@ -299,7 +299,13 @@ def test_one_environment_plays_all_episodes_where_making_one_is_slow_and_reset_i
 @pytest.mark.parametrize("remake", ["never", "always"])
 def test_a_run_that_died_goes_on_bit_for_bit(beside, tmp_path, remake):
     beside("line", GRID)
-    more = {"env_args.key": "line", "env_args.time_limit": "10", "env_args.remake": remake, "t_max": "240", **SAVES}
+    more = {
+        "env_args.key": "line",
+        "env_args.time_limit": "10",
+        "env_args.remake": remake,
+        "buffer_size": "512",
+        **SAVES,
+    }
     whole = play("vdn", "gymma", tmp_path / "whole", **more)
     died = tmp_path / "died" / "1"
     shutil.copytree(whole, died)
