@@ -35,6 +35,12 @@ def _when_asked_for(name: str, module: str) -> str:
     return f"{name} = lambda *given, **named: {make}"
 
 
+def _later(registry: str, module: str, name: str) -> Edit:
+    """Return the edit of a package's `from .module import name`, so that it imports when it is asked for."""
+    later = _when_asked_for(name, f"{registry.replace('/', '.')}.{module}")
+    return Edit(f"{registry}/__init__.py", rf"from \.{module} import {name}", later)
+
+
 SMAC = _when_asked_for("StarCraft2Env", "smac.env")
 LOGGED = 'logger.log_stat("episode", 0, runner.t_env); logger.print_recent_stats()'
 TENSORBOARD = (
@@ -65,23 +71,13 @@ MENDINGS = (
                 r"from smac\.env import MultiAgentEnv, StarCraft2Env",
                 f"from .multiagentenv import MultiAgentEnv; {SMAC}",
             ),
-            Edit(
-                "envs/__init__.py",
-                r"from \.starcraft import StarCraft2Env",
-                _when_asked_for("StarCraft2Env", "envs.starcraft"),
-            ),
+            _later("envs", "starcraft", "StarCraft2Env"),
         ),
     ),
     Mending(
         "smaclite",
         "to train on anything else than smaclite without it",
-        (
-            Edit(
-                "envs/__init__.py",
-                r"from \.smaclite_wrapper import SMACliteWrapper",
-                _when_asked_for("SMACliteWrapper", "envs.smaclite_wrapper"),
-            ),
-        ),
+        (_later("envs", "smaclite_wrapper", "SMACliteWrapper"),),
     ),
     Mending("pygame", "without pygame", (Edit("envs/stag_hunt/stag_hunt.py", r"import pygame", "pygame = None"),)),
     Mending(
@@ -92,13 +88,16 @@ MENDINGS = (
     Mending(
         "gym",
         "without gym, or with one later than 0.10",
+        (_later("envs", "particle", "Particle"), _later("controllers", "cqmix_controller", "CQMixMAC")),
+    ),
+    Mending(
+        "pac",
+        "to train by anything else than PAC without einops and torch_scatter",
         (
-            Edit("envs/__init__.py", r"from \.particle import Particle", _when_asked_for("Particle", "envs.particle")),
-            Edit(
-                "controllers/__init__.py",
-                r"from \.cqmix_controller import CQMixMAC",
-                _when_asked_for("CQMixMAC", "controllers.cqmix_controller"),
-            ),
+            _later("modules/critics", "pac_ac_ns", "PACCriticNS"),
+            _later("modules/critics", "pac_dcg_ns", "DCGCriticNS"),
+            _later("learners", "actor_critic_pac_learner", "PACActorCriticLearner"),
+            _later("learners", "actor_critic_pac_dcg_learner", "PACDCGLearner"),
         ),
     ),
     Mending(
@@ -148,7 +147,7 @@ def _mended(text: bytes, name: str, edit: Edit) -> bytes:
 
     def line_mended(line: bytes) -> bytes:
         code = line.strip()
-        if not pattern.fullmatch(code):
+        if not pattern.fullmatch(code) or MENDED.match(line):
             return line
         indent = line[: len(line) - len(line.lstrip())]
         return indent + pattern.sub(edit.new.encode(), code) + f"  # mended {name}: ".encode() + line

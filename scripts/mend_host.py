@@ -35,7 +35,7 @@ def _parse(argv: "Sequence[str]") -> Namespace:
     parser.add_argument("fork", type=Path, metavar="FORK", help="the root of the checkout, which holds src/")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to mend: {', '.join(NAMES)}")
     parser.add_argument("--undo", action="store_true", help="bring the lines back as they were")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)  # --undo may stand before names
 
 
 def _work(args: Namespace) -> "list[str]":

@@ -20,7 +20,14 @@ VARIANTS = (
     {"rollout_mode": "decoded", "history_from": "embeddings", "history_target": "next", "wm_sale_grad": True},
     {"imagined_history_coef": 1.0, "imagined_history_steps": 2, "rollout_hidden": "online", "wm_per_agent": True},
 )
-MISTAKES = {"sale_rnn": {"agent": "rnn"}, "use_per=False": {"use_per": True}, "mixer=rollout_qmix": {"mixer": "vdn"}}
+MISTAKES = {
+    "sale_rnn": {"agent": "rnn"},
+    "use_per=False": {"use_per": True},
+    "mixer=rollout_qmix": {"mixer": "vdn"},
+    "gamma=7: must be a float in [0, 1] (src/config/algs/mmsa.yaml:": {"gamma": 7},
+    "sale_input=banana: must be one of hidden, obs": {"sale_input": "banana"},
+    "hidden_dim=0: must be an int in [1, inf)": {"rnn_hidden_dim": 0},
+}
 
 
 @pytest.fixture(params=["pymarl2", "epymarl"])
