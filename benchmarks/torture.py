@@ -2,7 +2,7 @@
 
     python benchmarks/torture.py --faults 210
 
-The study's own driver does the runs, two at once, and takes them up again. Its processes are forked from this one, that
+The study's own driver does the runs, --jobs at once, and takes them up again. Its processes are forked from this one, that
 has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop, hangs
 up, begins a second one in the same folder, fills the disk (a small tmpfs where it may mount one), takes the right to
 write away, moves the folder, removes the newest checkpoint, or cuts a file short. It prints what it did, how the
@@ -139,11 +139,10 @@ def _obey_permissions() -> None:
 
 
 class Place:
-    """Forks the study's processes, two at once."""
+    """Forks the study's processes, so many at once."""
 
-    slots = at_once = 2
-
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
+        self.slots = self.at_once = slots
         self.tasks: list[Forked] = []
 
     def start(self, work: Work) -> Forked:
@@ -187,6 +186,8 @@ class Monkey:
         self.kinds[kind](task, self._folder(task))
         self.done[kind] += 1
         self.left -= 1
+        if self.left % 10 == 0:
+            print(f"{sum(self.done.values())} faults", flush=True)
         if (code := task.poll()) is not None:
             self.ended[kind, _how(code)] += 1
 
@@ -326,7 +327,9 @@ def differences(folder: Path, twin: Path) -> tuple[list[str], int]:
     return found, lost
 
 
-def torture(folder: Path, algorithms: Sequence[str], steps: int, faults: int, seed: int) -> tuple[Monkey, list[Any]]:
+def torture(
+    folder: Path, algorithms: Sequence[str], steps: int, faults: int, seed: int, jobs: int = 2
+) -> tuple[Monkey, list[Any]]:
     """Make the twins, then the study with the monkey; return it, and per run its name, differences and losses."""
     import training.archive  # once, before the forks
     import training.going_on  # noqa: F401
@@ -341,7 +344,7 @@ def torture(folder: Path, algorithms: Sequence[str], steps: int, faults: int, se
                          folder / f"{run.name}.log")  # fmt: skip
             assert os.waitpid(pid, 0)[1] == 0, (folder / f"{run.name}.log").read_text()
             (twins[run.name],) = (path.parent for path in place.glob("sacred/*/*/*/config.json"))
-        rng, where = random.Random(seed), Place()
+        rng, where = random.Random(seed), Place(jobs)
         monkey = Monkey(where, folder / "disk", faults, mounted, rng)
         archives = Archives(asked.CONFIG_DIR)
         driver = Driver(runs.runs, archives, where, monkey, runs.running)
@@ -376,6 +379,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=210)
     parser.add_argument("--steps", type=int, default=4000, help="environment steps of each run")
     parser.add_argument("--seed", type=int, default=1, help="of the monkey")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--algorithms", nargs="+", default=[
         name for name in ALGORITHMS if (SRC / "config" / "algs" / f"{name}.yaml").exists()
     ])  # fmt: skip
@@ -383,7 +387,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # before Torch is imported: a fork carries no threads along
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        monkey, told = torture(Path(folder), args.algorithms, args.steps, args.faults, args.seed)
+        monkey, told = torture(Path(folder), args.algorithms, args.steps, args.faults, args.seed, args.jobs)
     report(monkey, told)
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")
     if any(found for _, found, _, _ in told) or monkey.left > 0:

@@ -126,7 +126,14 @@ def damage_tensors(folder):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.mark.parametrize("damage", [damage_list, damage_replay, damage_tensors])
+def damage_figures(folder):
+    """Cut what no run goes on from; the copy that is put aside is as it was."""
+    for name in ("metrics.json", "run.json"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+    damage_tensors(folder)
+
+
+@pytest.mark.parametrize("damage", [damage_list, damage_replay, damage_tensors, damage_figures])
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, folder, whole, capsys):
     died(folder)
     damage(folder)

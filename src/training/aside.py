@@ -44,14 +44,15 @@ def forget_measured_again(folder: Path, history: Mapping[str, Any]) -> None:
     """Remove the copies of whose figures each, by name and step, stands in the history of a saved checkpoint again."""
     for place in (folder / ASIDE).glob("t_*"):
         figures = place / KEPT_AS[METRICS]
-        if not figures.is_file():
-            continue
-        copied = json.loads(figures.read_text())
-        again = all(
-            set(series["steps"]) <= set(history.get(name, {"steps": ()})["steps"])
-            for name, series in copied.items()
-            if not name.startswith(OF_THE_MACHINE)
-        )
+        try:
+            copied = json.loads(figures.read_text())
+            again = all(
+                set(series["steps"]) <= set(history.get(name, {"steps": ()})["steps"])
+                for name, series in copied.items()
+                if not name.startswith(OF_THE_MACHINE)
+            )
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            continue  # a copy of figures that were damaged already, and perhaps worth a look
         if again:
             shutil.rmtree(place)
 
