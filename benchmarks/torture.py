@@ -2,8 +2,8 @@
 
     python benchmarks/torture.py --faults 210
 
-The study's own driver does the runs, --jobs at once, and takes them up again. Its processes are forked from this one, that
-has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop, hangs
+The study's own driver does the runs, --jobs at once, and takes them up again. Its processes are forked from this one,
+which has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop, hangs
 up, begins a second one in the same folder, fills the disk (a small tmpfs where it may mount one), takes the right to
 write away, moves the folder, removes the newest checkpoint, or cuts a file short. It prints what it did, how the
 processes that it met ended, and what was lost. Linux; runs of algorithms that are not there are left out.
@@ -176,7 +176,7 @@ class Monkey:
         """Take note of nothing."""
 
     def show(self, standings: Any, gave_up: Any, last: bool) -> None:
-        """Do harm to one run that has figures, to the kind of harm that was done least often so far."""
+        """Do harm to one run, of the kind of harm that was done least often so far."""
         alive = [task for task in self.place.tasks if task.poll() is None and self._folder(task) is not None]
         if last or not alive or self.left <= 0 or self.rng.random() < CALM:
             return
@@ -192,10 +192,7 @@ class Monkey:
             self.ended[kind, _how(code)] += 1
 
     def _folder(self, task: Forked) -> Path | None:
-        """Return the folder that a process works at, once there are figures in it."""
-        where = dict(word.split("=", 1) for word in task.work.words if "=" in word)
-        if "resume" in where:
-            return Path(where["resume"])
+        """Return the folder that a process works at, once it holds it."""
         found = [p.parent for p in self.results.glob("**/sacred/*/*/*/config.json")]
         held = [f for f in found if (who := locks.holder(f / locks.RUN_LOCK)) is not None and who.pid == task.pid]
         return held[0] if held else None
