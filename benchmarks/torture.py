@@ -3,9 +3,9 @@
     python benchmarks/torture.py --faults 210
 
 The study's own driver does the runs, --jobs at once, and takes them up again. Its processes are forked from this one,
-which has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop, hangs
-up, begins a second one in the same folder, fills the disk (a small tmpfs where it may mount one), takes the right to
-write away, moves the folder, removes the newest checkpoint, or cuts a file short. It prints what it did, how the
+which has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop,
+hangs up, begins a second one in the same folder, fills the disk (a small tmpfs where it may mount one), takes the right
+to write away, moves the folder, removes the newest checkpoint, or cuts a file short. It prints what it did, how the
 processes that it met ended, and what was lost. Linux; runs of algorithms that are not there are left out.
 """
 
