@@ -111,3 +111,7 @@ def test_a_setting_that_a_file_has_lost_is_told_before_anything_is_written(file,
     err = capsys.readouterr().err
     assert err.startswith(f"error: the setting {key} is needed") and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_world_model_cannot_be_without_memory(capsys):
+    assert "use_rnn=False" in refused(words("dreamer", "matrix_game", TINY | {"use_rnn": "False"}), capsys)

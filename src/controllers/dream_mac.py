@@ -31,6 +31,8 @@ class DreamMAC:
             raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
         if not args.share_parameters:
             raise ValueError("a world model's agents share their parameters: take share_parameters=True")
+        if not args.use_rnn:
+            raise ValueError("a world model is what remembers: use_rnn=False is for agents and actors without one")
         self.args, self.n_agents, self.space = args, groups["agents"], args.action_space
         self.n_avail = scheme["avail_actions"]["vshape"][0]
         settings = world_settings(args)
