@@ -10,12 +10,13 @@ PACKAGES = {
     "sc2v2": ("pysc2",),
     "mamujoco": ("gymnasium_robotics", "mujoco"),
     "smax": ("jaxmarl",),
+    "overcooked": ("jaxmarl",),
 }
 
 
 def needs(env):
     """Skip a test where the packages of an environment are not installed."""
-    suite = "sc2" if env == "sc2v2" else env
+    suite = {"sc2v2": "sc2", "overcooked": "smax"}.get(env, env)
     missing = [package for package in PACKAGES.get(env, ()) if find_spec(package) is None]
     return pytest.mark.skipif(
         bool(missing), reason=f"{', '.join(missing)} not installed: pip install -r requirements-{suite}.txt"

@@ -26,6 +26,7 @@ from settings import resolve
 from utils.errors import UserError
 
 CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
+OVERCOOKED = yaml.safe_load((CONFIGS / "overcooked.yaml").read_text())["env_args"] | {"max_steps": 40}
 SMAX = yaml.safe_load((CONFIGS / "smax.yaml").read_text())["env_args"]
 SC2, SC2V2 = (resolve("qmix", name, {}, CONFIGS.parent)["env_args"] for name in ("sc2", "sc2v2"))
 LBF = {"valid_actions_only": True, "common_reward": True, "episode_limit": 50}
@@ -48,6 +49,7 @@ CASES = [
     ("matrix_game", {"key": "penalty"}),
     ("smax", SMAX | {"map_name": "3m"}),
     ("smax", SMAX | {"map_name": "smacv2_5_units"}),
+    ("overcooked", OVERCOOKED),
     ("mamujoco", {"scenario": "HalfCheetah", "agent_conf": "6x1", "agent_obsk": 1, "episode_limit": 6, **MUJOCO}),
     ("mamujoco", {"scenario": "Ant", "agent_conf": "8x1", "agent_obsk": 2, "episode_limit": 8, **MUJOCO}),
     ("mamujoco", {"scenario": "Walker2d", "agent_conf": "6x1", "agent_obsk": 0, "episode_limit": 20, **MUJOCO}),
@@ -75,9 +77,9 @@ CASES = [
 ]
 # the folder of a config's task, where it is not the key
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1",
-         "pymarl": "Meeting", "own": "Ring"}  # fmt: skip
+         "pymarl": "Meeting", "own": "Ring", "overcooked": "overcooked-cramped_room"}  # fmt: skip
 SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
-DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
+DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma", "overcooked")
 
 
 def params(names=tuple(ENVS)):

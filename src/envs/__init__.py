@@ -23,6 +23,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
     "matrix_game": "envs.matrix_game:MatrixGameEnv",
+    "overcooked": "envs.overcooked:OvercookedEnv",
     "own": "envs.own:OwnEnv",
     "pymarl": "envs.pymarl:PyMARLEnv",
     "sc2": "envs.sc2:SC2Env",
@@ -32,6 +33,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
 REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if not requirements.txt
     "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
+    "envs.overcooked": "requirements-smax.txt",
     "envs.sc2": "requirements-sc2.txt --no-deps",
     "envs.sc2v2": "requirements-sc2.txt --no-deps",
     "envs.smax": "requirements-smax.txt",

@@ -28,6 +28,7 @@ class EnvInfo:
     lists of episodes have columns for, and `notes` is what was found out of the task, one line each.
     `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
+    `obs_image` is (height, width, channels) where an observation is a picture, laid flat.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
     """
 
@@ -43,6 +44,7 @@ class EnvInfo:
     repeatable: bool = True
     action_space: ActionSpace = field(default_factory=Discrete)
     n_rewards: int = 1
+    obs_image: tuple[int, int, int] | None = None
     listed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 

@@ -1,15 +1,8 @@
 """SMAX battles in batches, on the CPU. Letters: N allies, M enemies, A actions, W the width of a group.
 
-XLA rounds differently in programs of different sizes. So one program, compiled once, serves batches of all sizes: it
-plays groups of W battles in a loop, as many groups as there are, and the last one is filled up with copies whose
-results nobody reads. Then a battle is the same, bit for bit, alone or among hundreds. The loop is also quicker than a
-call per group, or than all battles side by side, whose numbers the processor's caches do not hold
-(docs/measurements/performance.md). Battles that have ended are left out.
+`envs.jax_groups` says how one program plays batches of all sizes.
 """
 
-import io
-import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
@@ -17,45 +10,15 @@ from typing import Any
 
 import numpy as np
 
-# JAX reads these when it is imported: the GPU and the threads are the learner's. What the user has set stands.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-
-import jax
-import jax.numpy as jnp
-
+from envs.jax_groups import MOST, call, in_groups, jax, jnp, package
 from envs.multiagentenv import EnvBatch, EnvInfo, Outcome, View
 
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # a call is waited for anyway: a thread only costs time
-
-
-def _start_on_one_thread() -> None:
-    """Start JAX on the CPU; XLA reads from NPROC how many threads it takes, and ours would only wake each other."""
-    mine = "NPROC" not in os.environ
-    os.environ.setdefault("NPROC", "1")
-    jax.devices("cpu")
-    if mine:
-        del os.environ["NPROC"]
-
-
-_start_on_one_thread()
-
-WIDTH = 8  # W; wider groups cost less per battle, and more of the last one is padding
-MOST = 64  # battles of one call, a multiple of W: what a call takes and gives has room for so many
 MOVES = ("north", "east", "south", "west", "stop")
 STOP = MOVES.index("stop")
 
 
 def _suite() -> ModuleType:
-    """Import the package quietly: it prints two lines, and something in it undoes replacements of `sys.stdout`."""
-    shown, real = sys.stdout, sys.__stdout__
-    sys.stdout = sys.__stdout__ = io.StringIO()
-    try:
-        from jaxmarl.environments import smax
-    finally:
-        sys.stdout, sys.__stdout__ = shown, real
-    return smax
+    return package("jaxmarl.environments.smax")
 
 
 class Game:
@@ -89,8 +52,8 @@ class Game:
         N, A = self.info.n_agents, self.info.n_actions
         sizes = (self.memory, N * self.info.obs_size, self.info.state_size, N * A)
         self._ends = np.cumsum(sizes)
-        self.begin = jax.jit(_in_groups(self._begin))
-        self.go_on = jax.jit(_in_groups(self._go_on))
+        self.begin = jax.jit(in_groups(self._begin))
+        self.go_on = jax.jit(in_groups(self._go_on))
 
     def _begin(self, seed: jax.Array) -> jax.Array:
         """Return all about a battle's first state."""
@@ -130,21 +93,6 @@ class Game:
         return memories, [View(*each) for each in zip(obs, state, available, strict=True)], numbers.tolist()
 
 
-def _in_groups(one: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """Return a function of one battle as one of `groups` times W battles, whose arrays have room for `MOST`."""
-    group = jax.vmap(one)
-
-    def play(groups: jax.Array, *columns: jax.Array) -> jax.Array:
-        def add(number: jax.Array, told: jax.Array) -> jax.Array:
-            these = (jax.lax.dynamic_slice_in_dim(column, number * WIDTH, WIDTH) for column in columns)
-            return jax.lax.dynamic_update_slice_in_dim(told, group(*these), number * WIDTH, axis=0)
-
-        each = jax.eval_shape(one, *(column[0] for column in columns))
-        return jax.lax.fori_loop(0, groups, add, jnp.zeros((MOST, *each.shape), each.dtype))
-
-    return play
-
-
 @cache
 def game(map_name: str, **rules: Any) -> Game:
     """Return the rules of a map; the same ones are compiled once per process, for they take seconds."""
@@ -177,7 +125,7 @@ class SMAXBattles(EnvBatch):
         """Call a function of the game for some slots; return their views and numbers (see `Game.read`)."""
         columns = (self._seeds[list(slots)], *arguments)
         told = [
-            _call(function, [column[first : first + MOST] for column in columns])
+            call(function, [column[first : first + MOST] for column in columns])
             for first in range(0, len(slots), MOST)
         ]
         memories, views, numbers = self.game.read(np.concatenate(told) if len(told) > 1 else told[0])
@@ -198,10 +146,3 @@ class SMAXBattles(EnvBatch):
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
-
-
-def _call(function: Callable[..., jax.Array], columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Call a function of the game with arrays (n, …), n ≤ `MOST`; return what it tells of these: (n, …) float32."""
-    n = len(columns[0])
-    padded = [np.concatenate([column, np.repeat(column[:1], MOST - n, axis=0)]) for column in columns]
-    return np.asarray(function(np.int32(-(-n // WIDTH)), *padded))[:n]

@@ -8,7 +8,7 @@ class WorldSettings:
     """What the task fixes, then what src/config/algs/dreamer.yaml explains setting by setting.
 
     `action_size` is V, an action as networks read it; `n_avail` is W; `noop` the action of an absent agent alone, or
-    None.
+    None; `image` is (height, width, channels) where an observation is a picture, laid flat.
     """
 
     n_agents: int
@@ -18,6 +18,7 @@ class WorldSettings:
     action_size: int
     discrete: bool
     noop: int | None
+    image: tuple[int, int, int] | None
     agent_id: bool
     hidden: int
     groups: int

@@ -35,6 +35,7 @@ from modules.worlds.latents import (
     straight_through,
 )
 from modules.worlds.mlp import MLP, Hidden
+from modules.worlds.pictures import PictureDecoder, PictureEncoder
 from modules.worlds.settings import WorldSettings
 
 
@@ -54,12 +55,14 @@ class World(nn.Module, ABC):
         self.features_size = self.H + self.Z
         self.rewards = number_head(s.reward_head, s.bins, s.bins_range)
         self.register_buffer("ids", th.eye(s.n_agents), persistent=False)
-        self.encoder = Hidden(s.obs_size + s.n_agents * s.agent_id, s.width, s.layers)
+        numbers = s.obs_size if s.image is None else s.width
+        self.picture_encoder = None if s.image is None else PictureEncoder(s.image, s.width)
+        self.encoder = Hidden(numbers + s.n_agents * s.agent_id, s.width, s.layers)
         self.before_gru = Hidden(self.Z + s.action_size, s.width, 1)
         self.gru = nn.GRUCell(s.width, s.hidden)
         self.posterior_net = MLP(s.hidden + s.width, self.Z, s.width, 1)
         self.obs_decoder = Hidden(self.features_size, s.decoder_width, s.decoder_layers)
-        self.obs_out = nn.Linear(s.decoder_width, s.obs_size)
+        self.obs_out = make_obs_out(s)
 
     # What a method is made of.
 
@@ -132,6 +135,8 @@ class World(nn.Module, ABC):
     def embed(self, obs: Tensor) -> Tensor:
         """Return what the posterior reads of observations (…, N, I), each with its agent's number: (…, N, width)."""
         obs = symlog(obs) if self.settings.obs_loss == "symlog" else obs
+        if self.picture_encoder is not None:
+            obs = self.picture_encoder(obs)
         if self.settings.agent_id:
             obs = th.cat([obs, self.ids.expand(*obs.shape[:-1], self.n_agents)], dim=-1)
         return self.encoder(obs)
@@ -267,3 +272,10 @@ class World(nn.Module, ABC):
         if said.absent is None:
             return avail, who_is_absent(avail, s.discrete, s.noop)
         return avail, absent | (th.rand_like(said.absent) < said.absent.sigmoid())
+
+
+def make_obs_out(settings: WorldSettings) -> nn.Module:
+    """Return what turns the decoder's hidden layer into an observation: a linear layer, or convolutions."""
+    if settings.image is None:
+        return nn.Linear(settings.decoder_width, settings.obs_size)
+    return PictureDecoder(settings.decoder_width, settings.image)
