@@ -3,7 +3,7 @@
 import pytest
 import torch as th
 from fixtures_mmsa import make_batch, make_learner, padded
-from tiny_runs import play, read
+from tiny_runs import DREAMS, play, read
 
 from learners.cuda_graph import WARM_UP
 
@@ -51,3 +51,10 @@ def test_a_whole_run_on_the_gpu_is_that_of_the_eager_form(alg, tmp_path):
     eager, graph = (read(run, "metrics.json") for run in runs)
     assert eager.keys() == graph.keys()
     assert graph["loss_td"]["values"][0] == pytest.approx(eager["loss_td"]["values"][0], rel=1e-3)
+
+
+@pytest.mark.parametrize("alg", ["dreamer", "mamba", "mabl", "dmawm"])
+def test_world_models_learn_on_the_gpu(alg, tmp_path):
+    metrics = read(play(alg, "lbf", tmp_path, device="cuda", **DREAMS), "metrics.json")
+    for name in ("loss_obs", "loss_kl", "loss_policy", "loss_value", "dream_return"):
+        assert th.tensor(metrics[name]["values"]).isfinite().all(), name
