@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ def source_of(run: Run) -> dict[str, str]:
     networks = [*run.learner.trained.values(), *run.learner.targets.values()]
     parts += [module for network in networks if isinstance(network, nn.Module) for module in network.modules()]
     chosen = {type(part).__module__ for part in parts} | {env_path(run.args.env).partition(":")[0]}
-    return digests(SOURCE, [*ROOTS, *sorted(chosen)], REGISTRIES)
+    return _digests((*ROOTS, *sorted(chosen)))
+
+
+@cache
+def _digests(roots: tuple[str, ...]) -> dict[str, str]:
+    return digests(SOURCE, roots, REGISTRIES)  # read once: what is loaded does not change with the files
 
 
 def said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
