@@ -79,7 +79,7 @@ CASES = [
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1",
          "pymarl": "Meeting", "own": "Ring", "overcooked": "overcooked-cramped_room"}  # fmt: skip
 SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
-DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma", "overcooked")
+DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 
 
 def params(names=tuple(ENVS)):

@@ -76,6 +76,9 @@ def test_a_kitchen_pays_what_the_package_pays():
         paid += reward
         assert t != 4 or reward == 3
     assert paid >= 3 and info["soups"] == 0
+    picture = env.render()
+    assert picture.shape == (192, 240, 3) and picture.dtype == np.uint8
+    assert not np.array_equal(picture, env.render_observation(np.zeros((2, 520))))
 
 
 @needs("overcooked")
