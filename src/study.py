@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from utils.arguments import Parser
+from utils.errors import UserError
 from utils.exits import exit_code
 
 
@@ -48,10 +49,19 @@ def _parse(argv: Sequence[str]) -> tuple[ModuleType, Namespace]:
     for name, (module, summary) in SUBCOMMANDS.items():
         subparser = words.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
         if name in argv[:1]:
-            modules[name] = import_module(module)
+            modules[name] = _imported(module)
             modules[name].configure(subparser)
     args = parser.parse_args(argv)
     return modules[args.subcommand], args
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        raise UserError(
+            f"this Python, {sys.executable}, has no {missing.name}: pip install -r requirements-report.txt"
+        ) from missing
 
 
 if __name__ == "__main__":

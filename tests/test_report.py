@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -357,3 +358,13 @@ def test_a_report_of_real_runs(tmp_path, pictures, capsys):
     ]  # fmt: skip
     assert all(re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", row["commit"]) for row in listed)
     assert all("lbforaging 2.0.0" in row["environment version"] for row in listed)
+
+
+@pytest.mark.parametrize("subcommand", ["report", "export"])
+def test_without_its_packages_a_report_is_refused_in_one_line(subcommand, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("comparison", "scipy")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy", None)  # as where it is not installed
+    assert program.main([subcommand, "results", "--out", "x"]) == 2
+    err = capsys.readouterr().err
+    assert "pip install -r requirements-report.txt" in err and err.count("\n") == 1
