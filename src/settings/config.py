@@ -81,9 +81,10 @@ def _load(config: str, env_config: str, config_dir: Path) -> tuple[dict[str, Set
 def _path(name: str, folder: str, config_dir: Path, place: str = "") -> Path:
     known = config_names(config_dir, folder)
     if name not in known:
-        hint = former_config(name) or f"did you mean {nearest(shown(name), known)}?"
-        message = f"unknown name {shown(name)!r}: {hint}"
-        raise UserError(f"{place or _FLAGS[folder]}: {message} (known: {', '.join(known) or 'none'})")
+        hint = former_config(name) or (
+            f"did you mean {nearest(shown(name), known)}? (known: {', '.join(known) or 'none'})"
+        )
+        raise UserError(f"{place or _FLAGS[folder]}: unknown name {shown(name)!r}: {hint}")
     return config_dir / folder / f"{name}.yaml"
 
 
