@@ -33,6 +33,7 @@ sys.path.insert(0, str(SRC))
 from study_runs import asked  # noqa: E402
 from study_runs.archives import Archives  # noqa: E402
 from study_runs.driver import Driver  # noqa: E402
+from study_runs.planned_run import PlannedRun  # noqa: E402
 from study_runs.process import TAKEN, Work  # noqa: E402
 from utils import locks  # noqa: E402
 
@@ -40,7 +41,7 @@ ALGORITHMS = ("vdn", "qmix", "mmsa", "mappo", "coma", "dreamer")  # values, poli
 TASK = "{env_config: lbf, env_args.key: Foraging-5x5-2p-1f-v3, env_args.episode_limit: 10}"
 SETTINGS = {
     "device": "cpu", "batch_size": 8, "batch_size_run": 4, "buffer_size": 64, "test_nepisode": 4, "log_interval": 200,
-    "learner_log_interval": 200, "target_update_interval": 40, "epsilon_anneal_time": 1000, "save_model_interval": 250,
+    "learner_log_interval": 200, "target_update_interval": 40, "epsilon_anneal_time": 1000, "save_model_interval": 150,
     "test_interval": 400, "absolute_factor": 1,
 }  # fmt: skip
 SMALL_DREAMS = {
@@ -49,7 +50,7 @@ SMALL_DREAMS = {
     "bins_range": 3, "segments": 4, "segment_length": 8, "starts": 16, "horizon": 4, "learn_after": 40,
     "buffer_size": 1000,
 }  # fmt: skip
-CALM = 0.8  # the share of looks after which the monkey does nothing
+CALM = 0.3  # the share of looks after which the monkey does nothing
 DISK = "64m"
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER = 1, 2, 3  # capability.h: what lets root write anywhere
 CAPABILITY_VERSION = 0x20080522
@@ -182,7 +183,7 @@ class Monkey:
             return
         task = self.rng.choice(alive)
         kind = min(self.kinds, key=lambda kind: (self.done[kind], self.rng.random()))
-        time.sleep(self.rng.uniform(0, 0.3))
+        time.sleep(self.rng.choice([0.1, 1.0]) * self.rng.random())
         self.kinds[kind](task, self._folder(task))
         self.done[kind] += 1
         self.left -= 1
@@ -220,12 +221,12 @@ class Monkey:
                 while True:
                     ballast.write(bytes(2**16))
                     ballast.flush()
-            time.sleep(self.rng.uniform(0.2, 1.0))
+            time.sleep(self.rng.uniform(0.2, 1.5))
             (self.results / "ballast").unlink()
         else:
             with suppress(ProcessLookupError):
                 resource.prlimit(task.pid, resource.RLIMIT_FSIZE, (2**10, resource.RLIM_INFINITY))
-            time.sleep(self.rng.uniform(0.2, 1.0))
+            time.sleep(self.rng.uniform(0.2, 1.5))
             with suppress(ProcessLookupError):
                 resource.prlimit(task.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
@@ -233,7 +234,7 @@ class Monkey:
         places = [path for path in (folder, folder / "checkpoints", folder / "replay") if path.is_dir()]
         for path in places:
             path.chmod(0o500)
-        time.sleep(self.rng.uniform(0.1, 0.7))
+        time.sleep(self.rng.uniform(0.2, 1.5))
         for path in places:
             path.chmod(0o755)
 
@@ -333,14 +334,7 @@ def torture(
 
     with small_disk(folder / "disk") as mounted:
         runs = asked.read(write_study(folder / "disk", algorithms, steps), {})
-        twins = {}
-        for run in runs.runs:
-            place = folder / "twins" / run.name
-            words = [word for word in run.words() if not word.startswith("local_results_path=")]
-            pid = forked(lambda words=words, place=place: _main([*words, f"local_results_path={place}"]),
-                         folder / f"{run.name}.log")  # fmt: skip
-            assert os.waitpid(pid, 0)[1] == 0, (folder / f"{run.name}.log").read_text()
-            (twins[run.name],) = (path.parent for path in place.glob("sacred/*/*/*/config.json"))
+        twins = _twins(runs.runs, folder)
         rng, where = random.Random(seed), Place(jobs)
         monkey = Monkey(where, folder / "disk", faults, mounted, rng)
         archives = Archives(asked.CONFIG_DIR)
@@ -353,6 +347,19 @@ def torture(
             found, lost = (["not finished"], 0) if gave_up else differences(at.folder, twins[run.name])
             told.append((run.name, found, lost, gave_up))
     return monkey, told
+
+
+def _twins(runs: Sequence[PlannedRun], folder: Path) -> dict[str, Path]:
+    """Do all runs undisturbed, side by side, and return their folders by name."""
+    places = {run.name: folder / "twins" / run.name for run in runs}
+    pids = []
+    for run in runs:
+        words = [word for word in run.words() if not word.startswith("local_results_path=")]
+        words.append(f"local_results_path={places[run.name]}")
+        pids.append(forked(lambda words=words: _main(words), folder / f"{run.name}.log"))
+    for run, pid in zip(runs, pids, strict=True):
+        assert os.waitpid(pid, 0)[1] == 0, (folder / f"{run.name}.log").read_text()
+    return {name: next(place.glob("sacred/*/*/*/config.json")).parent for name, place in places.items()}
 
 
 def report(monkey: Monkey, told: Sequence[Any]) -> None:
