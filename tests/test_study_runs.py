@@ -183,7 +183,7 @@ def test_a_run_that_cannot_be_resumed_is_begun_anew(capsys):
     (folder / "run.json").write_text((folder / "run.json").read_text().replace("COMPLETED", "FAILED"))
     shutil.rmtree(folder / "replay")
     assert study.main(["run", path]) == 0
-    assert "exit code 2: error: the replay" in capsys.readouterr().out
+    assert "exit code 3: error: the replay" in capsys.readouterr().out
     assert [read(other, "run.json")["status"] for other in folders()] == ["FAILED", "COMPLETED"]
 
 
