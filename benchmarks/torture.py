@@ -29,7 +29,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 SRC = Path(__file__).parents[1] / "src"
-sys.path.insert(0, str(SRC))
+sys.path[:0] = [str(SRC), str(Path(__file__).parent)]
+from answers import command  # noqa: E402
+
 from study_runs import asked  # noqa: E402
 from study_runs.archives import Archives  # noqa: E402
 from study_runs.driver import Driver  # noqa: E402
@@ -399,4 +401,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

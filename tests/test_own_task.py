@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -230,8 +231,12 @@ def test_a_fault_at_the_door_is_one_line_and_its_traceback(beside, place, capsys
 
 def test_ctrl_c_is_the_users_even_in_a_tasks_code(beside):
     beside("line", GRID.replace("rng = np", "import signal; signal.raise_signal(signal.SIGINT); rng = np"))
-    with pytest.raises(KeyboardInterrupt):
-        make("line")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make("line")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_file_that_another_module_hides_is_told(beside):

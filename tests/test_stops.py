@@ -34,6 +34,14 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def hangups_are_heard():
+    """Under `nohup` the tests ignore them, and so would all that they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def whole_run(alg, results="whole"):
     return play(alg, "matrix_game", results, **{k: v for k, v in SETTINGS.items() if k not in TINY or TINY[k] != v})
 
