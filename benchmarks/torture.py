@@ -44,7 +44,7 @@ TASK = "{env_config: lbf, env_args.key: Foraging-5x5-2p-1f-v3, env_args.episode_
 SETTINGS = {
     "device": "cpu", "batch_size": 8, "batch_size_run": 4, "buffer_size": 64, "test_nepisode": 4, "log_interval": 200,
     "learner_log_interval": 200, "target_update_interval": 40, "epsilon_anneal_time": 1000, "save_model_interval": 150,
-    "test_interval": 400, "absolute_factor": 1,
+    "test_interval": 400, "absolute_factor": 1, "keep_checkpoints": 5,
 }  # fmt: skip
 SMALL_DREAMS = {
     "world_hidden": 16, "latent_groups": 4, "latent_classes": 4, "world_width": 16, "decoder_width": 16,
@@ -53,7 +53,7 @@ SMALL_DREAMS = {
     "buffer_size": 1000,
 }  # fmt: skip
 CALM = 0.3  # the share of looks after which the monkey does nothing
-DISK = "64m"
+DISK = "100m"  # of which the runs need a third
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER = 1, 2, 3  # capability.h: what lets root write anywhere
 CAPABILITY_VERSION = 0x20080522
 CUT = ("eval_episodes.csv", "metrics.json", "run.json", "checkpoints/*/*", "replay/*")
