@@ -186,7 +186,9 @@ class Monkey:
         task = self.rng.choice(alive)
         kind = min(self.kinds, key=lambda kind: (self.done[kind], self.rng.random()))
         time.sleep(self.rng.choice([0.1, 1.0]) * self.rng.random())
-        self.kinds[kind](task, self._folder(task))
+        if (folder := self._folder(task)) is None:  # it has ended by itself meanwhile
+            return
+        self.kinds[kind](task, folder)
         self.done[kind] += 1
         self.left -= 1
         if self.left % 10 == 0:
