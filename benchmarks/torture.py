@@ -2,16 +2,16 @@
 
     python benchmarks/torture.py --faults 210
 
-The study's own driver does the runs, --jobs at once, and takes them up again. Its processes are forked from this one,
-which has imported Torch already, so that each begins at once. Between two looks the monkey kills one, asks it to stop,
-hangs up, begins a second one in the same folder, fills the disk (a small tmpfs where it may mount one), takes the right
-to write away, moves the folder, removes the newest checkpoint, or cuts a file short. It prints what it did, how the
-processes that it met ended, and what was lost. Linux; runs of algorithms that are not there are left out.
+The study's own driver does the runs, --jobs at once, and takes them up again; where all are done before the monkey is,
+the study is done once more. Its processes are forked from this one, which has imported Torch already, so that each
+begins at once. Between two looks the monkey kills one, asks it to stop, hangs up, begins a second one in the same
+folder, fills the disk (a small tmpfs where it may mount one), takes the right to write away, moves the folder, removes
+the newest checkpoint, or cuts a file short. It prints what it did, how the processes that it met ended, and what was
+lost, of runs that were refused too. Linux; runs of algorithms that are not there are left out.
 """
 
 import argparse
 import ctypes
-import json
 import os
 import random
 import resource
@@ -28,16 +28,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"  # before Torch is imported: a fork carries no threads along
 SRC = Path(__file__).parents[1] / "src"
 sys.path[:0] = [str(SRC), str(Path(__file__).parent)]
 from answers import command  # noqa: E402
+from torture_figures import Ledger, checkpoints  # noqa: E402
 
+import training.archive  # noqa: E402, F401  once, before the forks
 from study_runs import asked  # noqa: E402
 from study_runs.archives import Archives  # noqa: E402
 from study_runs.driver import Driver  # noqa: E402
 from study_runs.planned_run import PlannedRun  # noqa: E402
 from study_runs.process import TAKEN, Work  # noqa: E402
 from utils import locks  # noqa: E402
+from utils.exits import PASSING  # noqa: E402
 
 ALGORITHMS = ("vdn", "qmix", "mmsa", "mappo", "coma", "dreamer")  # values, policies, dreams
 TASK = "{env_config: lbf, env_args.key: Foraging-5x5-2p-1f-v3, env_args.episode_limit: 10}"
@@ -53,7 +58,7 @@ SMALL_DREAMS = {
     "buffer_size": 1000,
 }  # fmt: skip
 CALM = 0.3  # the share of looks after which the monkey does nothing
-DISK = "100m"  # of which the runs need a third
+DISK = "300m"  # of which the runs of a round need a third, with all that is put aside
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER = 1, 2, 3  # capability.h: what lets root write anywhere
 CAPABILITY_VERSION = 0x20080522
 CUT = ("eval_episodes.csv", "metrics.json", "run.json", "checkpoints/*/*", "replay/*")
@@ -161,25 +166,31 @@ class Monkey:
     """The study's view: whenever it is shown how far the runs are, it may do one of them harm.
 
     `done` counts the faults by kind, `ended` how processes ended that met one, `refused` the second processes that
-    were turned away from a folder in use.
+    were turned away from a folder in use, and `both` those that were not although the first one was at work.
     """
 
-    def __init__(self, place: Place, results: Path, faults: int, mounted: bool, rng: random.Random) -> None:
-        self.place, self.results, self.left, self.mounted, self.rng = place, results, faults, mounted, rng
+    def __init__(self, place: Place, faults: int, mounted: bool, rng: random.Random) -> None:
+        self.place, self.left, self.mounted, self.rng = place, faults, mounted, rng
+        self.results, self.ledger = Path(), Ledger([])
         self.done: Counter[str] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
-        self.refused = 0
+        self.refused = self.both = 0
         self.kinds = {
             "killed": self._kill, "asked to stop": self._ask, "hung up": self._hang_up, "resumed twice": self._twice,
             "disk full": self._fill, "no right to write": self._forbid, "folder moved": self._move,
             "newest checkpoint removed": self._remove, "file cut short": self._cut,
         }  # fmt: skip
 
+    def visit(self, results: Path, ledger: Ledger) -> None:
+        """Go to where a study's results are, and write down in the ledger what is measured there."""
+        self.results, self.ledger = results, ledger
+
     def say(self, line: str) -> None:
         """Take note of nothing."""
 
     def show(self, standings: Any, gave_up: Any, last: bool) -> None:
         """Do harm to one run, of the kind of harm that was done least often so far."""
+        self.ledger.look()
         alive = [task for task in self.place.tasks if task.poll() is None and self._folder(task) is not None]
         if last or not alive or self.left <= 0 or self.rng.random() < CALM:
             return
@@ -188,6 +199,7 @@ class Monkey:
         time.sleep(self.rng.choice([0.1, 1.0]) * self.rng.random())
         if (folder := self._folder(task)) is None:  # it has ended by itself meanwhile
             return
+        self.ledger.look()
         self.kinds[kind](task, folder)
         self.done[kind] += 1
         self.left -= 1
@@ -198,7 +210,7 @@ class Monkey:
 
     def _folder(self, task: Forked) -> Path | None:
         """Return the folder that a process works at, once it holds it."""
-        found = [p.parent for p in self.results.glob("**/sacred/*/*/*/config.json")]
+        found = [p.parent for p in found_by(self.results, "results/**/sacred/*/*/*/config.json")]
         held = [f for f in found if (who := locks.holder(f / locks.RUN_LOCK)) is not None and who.pid == task.pid]
         return held[0] if held else None
 
@@ -217,7 +229,8 @@ class Monkey:
     def _twice(self, task: Forked, folder: Path) -> None:
         pid = forked(lambda: _main([f"resume={folder}"]), self.results / "second.log")
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        self.refused += code == 75
+        self.refused += code == PASSING
+        self.both += code != PASSING and self._folder(task) is not None
 
     def _fill(self, task: Forked, folder: Path) -> None:
         if self.mounted:
@@ -252,19 +265,24 @@ class Monkey:
 
     def _remove(self, task: Forked, folder: Path) -> None:
         task.kill()
-        if found := _checkpoints(folder):
+        if found := checkpoints(folder):
             shutil.rmtree(found[-1])
 
     def _cut(self, task: Forked, folder: Path) -> None:
         task.kill()
-        files = [path for pattern in CUT for path in folder.glob(pattern) if path.is_file()]
-        newest = [path for path in files if "checkpoints" not in path.parts or path.parent == _checkpoints(folder)[-1]]
-        path = self.rng.choice(newest)
+        newest = checkpoints(folder)[-1:]
+        files = [path for pattern in CUT for path in found_by(folder, pattern) if path.is_file()]
+        files = [path for path in files if "checkpoints" not in path.parts or path.parent in newest]
+        path = self.rng.choice([path for path in files if not path.name.startswith(".")])
         os.truncate(path, self.rng.randrange(path.stat().st_size + 1))
+        self.ledger.forget(folder)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted((folder / "checkpoints").glob("t_*"), key=lambda path: int(path.name[2:]))
+def found_by(folder: Path, pattern: str) -> list[Path]:
+    """Return what a pattern finds, looked for again where a folder went away meanwhile: runs are at work there."""
+    while True:
+        with suppress(FileNotFoundError):
+            return sorted(folder.glob(pattern))
 
 
 def _how(code: int) -> str:
@@ -302,54 +320,31 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def figures(folder: Path) -> dict[tuple[str, int], float]:
-    """Return all figures of a run, by name and step, but for those that hang on the machine."""
-    metrics = json.loads((folder / "metrics.json").read_text())
-    return {
-        (name, step): value
-        for name, series in metrics.items()
-        for step, value in zip(series["steps"], series["values"], strict=True)
-        if not name.startswith(("time_", "steps_per_second", "env_restarts", "episodes_lost"))
-    }
-
-
-def differences(folder: Path, twin: Path) -> tuple[list[str], int]:
-    """Return in what a run differs from its twin, and how many of the twin's figures and rows it lacks."""
-    ours, theirs = figures(folder), figures(twin)
-    lost = sum(key not in ours for key in theirs)
-    found = ["figures"] if ours != theirs else []
-    for name in ("eval_episodes.csv", "absolute_episodes.csv"):
-        rows, wanted = ((place / name).read_text().splitlines() for place in (folder, twin))
-        lost += len(set(wanted) - set(rows))
-        found += [name] if rows != wanted else []
-    last, theirs_last = _checkpoints(folder)[-1], _checkpoints(twin)[-1]
-    found += [] if last.name == theirs_last.name else ["the last checkpoint's step"]
-    for name in ("tensors.safetensors", "numbers.json"):
-        found += [name] if (last / name).read_bytes() != (theirs_last / name).read_bytes() else []
-    return found, lost
-
-
 def torture(
     folder: Path, algorithms: Sequence[str], steps: int, faults: int, seed: int, jobs: int = 2
 ) -> tuple[Monkey, list[Any]]:
-    """Make the twins, then the study with the monkey; return it, and per run its name, differences and losses."""
-    import training.archive  # once, before the forks
-    import training.going_on  # noqa: F401
+    """Make the twins, then the study with the monkey, as often as it takes to do so many faults.
 
+    Returns it, and per run its name, in what it differs, what is lost, and why it was given up.
+    """
     with small_disk(folder / "disk") as mounted:
-        runs = asked.read(write_study(folder / "disk", algorithms, steps), {})
-        twins = _twins(runs.runs, folder)
-        rng, where = random.Random(seed), Place(jobs)
-        monkey = Monkey(where, folder / "disk", faults, mounted, rng)
-        archives = Archives(asked.CONFIG_DIR)
-        driver = Driver(runs.runs, archives, where, monkey, runs.running)
-        driver.work()
-        told = []
-        for run in runs.runs:
-            at = archives.standing(run)
-            gave_up = driver.gave_up.get(run.name, "")
-            found, lost = (["not finished"], 0) if gave_up else differences(at.folder, twins[run.name])
-            told.append((run.name, found, lost, gave_up))
+        place, told = Place(jobs), []
+        monkey = Monkey(place, faults, mounted, random.Random(seed))
+        twins: dict[str, Path] = {}
+        while not told or monkey.left > 0:
+            results = folder / "disk" / str(len(told))
+            results.mkdir()
+            runs = asked.read(write_study(results, algorithms, steps), {})
+            twins = twins or _twins(runs.runs, folder)
+            ledger, archives = Ledger(runs.runs), Archives(asked.CONFIG_DIR)
+            monkey.visit(results, ledger)
+            driver = Driver(runs.runs, archives, place, monkey, runs.running)
+            driver.work()
+            for run in runs.runs:
+                gave_up = driver.gave_up.get(run.name, "")
+                finished = None if gave_up else archives.standing(run).folder
+                told.append((run.name, *ledger.judge(run, finished, twins[run.name]), gave_up))
+            shutil.rmtree(results)
     return monkey, told
 
 
@@ -372,7 +367,7 @@ def report(monkey: Monkey, told: Sequence[Any]) -> None:
     for kind in monkey.kinds:
         ends = ", ".join(f"{how} {n}" for (what, how), n in sorted(monkey.ended.items()) if what == kind)
         print(f"{kind:28} {monkey.done[kind]:5}  {ends or '–'}")
-    print(f"{sum(monkey.done.values())} faults; second processes turned away: {monkey.refused}")
+    print(f"{sum(monkey.done.values())} faults; second processes turned away: {monkey.refused}, let in: {monkey.both}")
     for name, found, lost, why in told:
         how = "equal to its twin" if not found else f"differs in {', '.join(found)}"
         print(f"{name}: {how}; figures lost: {lost} {why}")
@@ -392,13 +387,12 @@ def main() -> None:
         name for name in ALGORITHMS if (SRC / "config" / "algs" / f"{name}.yaml").exists()
     ])  # fmt: skip
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # before Torch is imported: a fork carries no threads along
     started = time.monotonic()
     with TemporaryDirectory() as folder:
         monkey, told = torture(Path(folder), args.algorithms, args.steps, args.faults, args.seed, args.jobs)
     report(monkey, told)
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")
-    if any(found for _, found, _, _ in told) or monkey.left > 0:
+    if any(found for _, found, _, _ in told) or monkey.left > 0 or monkey.both > 0:
         raise SystemExit(1)
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from settings import find_run, parse_command_line, resolve, resume_options, resumed_settings, settings_from
+from settings import (
+    find_run,
+    parse_command_line,
+    refuse_absent,
+    resolve,
+    resume_options,
+    resumed_settings,
+    settings_from,
+)
+from utils.errors import UserError
 from utils.exits import exit_code
 from utils.locks import holding
 from utils.memory import keep_freed_memory
@@ -33,7 +42,12 @@ def _work(argv: Sequence[str]) -> None:
         options, changes = resume_options(command.updates, CONFIG_DIR)
         folder = find_run(command.run, changes, CONFIG_DIR)
         with holding(folder) as said:
-            _train(resumed_settings(folder, changes, CONFIG_DIR), True, folder, options, said)
+            try:
+                settings = resumed_settings(folder, changes, CONFIG_DIR)
+            except UserError as why:
+                refuse_absent(folder, why.__cause__)
+                raise
+            _train(settings, True, folder, options, said)
         return
     if command.verb is not None:
         settings = settings_from(command.verb, command.run, command.updates, CONFIG_DIR)

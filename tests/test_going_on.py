@@ -1,8 +1,11 @@
 """Going on in a folder that was misused: nothing that was measured is lost, and two processes never share one."""
 
 import csv
+import errno
 import json
+import os
 import shutil
+import sys
 
 import pytest
 from test_resume import same_run
@@ -199,6 +202,43 @@ def test_what_is_not_there_now_but_was_is_trouble_that_may_pass(folder, capsys, 
     died(folder, keep=2)
     monkeypatch.setitem(RUNNERS, "vector", no_game)
     assert "the game is not installed" in told([f"resume={folder}"], 75, capsys)
+
+
+@pytest.mark.parametrize(
+    "moment", ["main.resumed_settings", "training.going_on.checkpoints_in", "training.archive.said_of_code"]
+)
+def test_a_folder_that_goes_away_while_it_is_taken_up_is_trouble_that_may_pass(
+    moment, folder, whole, capsys, monkeypatch
+):
+    died(folder, keep=2)
+    name, _, attribute = moment.rpartition(".")
+    does = getattr(sys.modules[name], attribute)
+
+    def moved_meanwhile(*args, **kwargs):
+        folder.rename(folder.with_name("away"))
+        return does(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, moved_meanwhile)
+        said = told([f"resume={folder}"], 1 if "archive" in name else 75, capsys)
+    assert ("cannot write" if "archive" in name else "not there any more") in said and not folder.exists()
+    folder.with_name("away").rename(folder)
+    told([f"resume={folder}"], 0, capsys)
+    same_run(whole, folder)
+
+
+def test_a_file_system_without_an_answer_is_not_a_damaged_checkpoint(folder, whole, capsys, monkeypatch):
+    died(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.checkpoint.load_file", no_answer)
+        assert "cannot be read now" in told([f"resume={folder}"], 75, capsys)
+    assert not (folder / "aside").exists()
+    told([f"resume={folder}"], 0, capsys)
+    same_run(whole, folder)
+
+
+def no_answer(path):
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def test_a_mistyped_option_is_a_mistake(folder, capsys):

@@ -15,6 +15,7 @@ from settings.run_folder import (
     find_run,
     read_info,
     read_json,
+    refuse_absent,
     resumed_settings,
     settings_from,
 )
@@ -25,6 +26,6 @@ __all__ = [
     "ALGS", "ENVS", "LATEST", "PROTOCOLS", "TRICKS", "Args", "CommandLine", "Effect", "Entry", "Interval",
     "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_alone",
     "declared_settings", "earlier_values", "effects", "extended", "file_label", "find_run", "flat", "identity",
-    "parse_command_line", "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "resolve",
-    "resume_options", "resumed_settings", "settings_from", "shown", "to_args", "usage",
+    "parse_command_line", "read_declaration", "read_entries", "read_info", "read_json", "read_mapping",
+    "refuse_absent", "resolve", "resume_options", "resumed_settings", "settings_from", "shown", "to_args", "usage",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from settings.config import resolve
 from settings.declarations import changeable, earlier_values, unexplained
 from settings.schema import shown
 from settings.yaml_file import read_entries
-from utils.errors import PassingError, UserError
+from utils.errors import PassingError, UserError, may_pass
 from utils.locks import is_held
 
 LATEST = "latest"
@@ -38,6 +38,18 @@ def find_run(name: str, changes: Mapping[str, str], config_dir: Path, verb: str 
         if not runs:
             raise PassingError(f"resume=latest: each run in {shown(results)} is in use; wait, or give a folder")
     return max(runs, key=lambda folder: (folder / "config.json").stat().st_mtime)
+
+
+def refuse_absent(folder: Path, why: object = None) -> None:
+    """Raise `PassingError` where a run that was found is away now, or its file system gives no answer: no damage.
+
+    `why` is what went wrong there, if it is known.
+    """
+    here = os.path.isfile(folder / "config.json")  # Path.is_file raises where there is no answer
+    if not here or (isinstance(why, Exception) and may_pass(why)):
+        raise PassingError(
+            f"{folder} cannot be read now ({why if here else 'it is not there any more'}); see to it, then resume again"
+        )
 
 
 def _run_folders(results: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs import check_archived
-from settings import read_info, to_args
+from settings import read_info, refuse_absent, to_args
 from training.absolute import ABSOLUTE_EPISODES, forget_others
 from training.aside import METRICS, copy_aside, move_aside
 from training.assembly import Run, build, check
@@ -125,6 +125,7 @@ def _taken_up(run: Run, folder: Path, settings: Mapping[str, Any]) -> int:
         try:
             eval_bytes = restore(run, folder, checkpoint)
         except UserError as why:
+            refuse_absent(folder, why.__cause__)
             faults.append(str(why))
             continue
         damaged = [f"{CHECKPOINTS}/{path.name}" for path in found[found.index(checkpoint) + 1 :]]
@@ -136,6 +137,7 @@ def _taken_up(run: Run, folder: Path, settings: Mapping[str, Any]) -> int:
     if faults:
         more = f", nor can the {len(faults) - 1} before it" if len(faults) > 1 else ""
         raise UnreadableError(f"{faults[0]}{more}")
+    refuse_absent(folder)
     if settings["checkpoint_path"] is not None:
         raise UnreadableError(f"{folder} has no checkpoint yet: start it again")
     _refuse_loss(run, folder)

@@ -33,7 +33,8 @@ class ArchiveObserver(FileStorageObserver):
         """Make or take up the folder, and write the settings and what is said of the code.
 
         A new folder is held until `held` is closed; `said` is what there is to tell of that. Raises `UserError`, or
-        `PassingError`, and leaves nothing new, where it cannot be written.
+        `PassingError`, and leaves nothing new, where it cannot be written; for a folder that is taken up, which it was
+        possible to write to, a `RunFailedError`.
         """
         new = self.folder is None
         try:
@@ -50,6 +51,8 @@ class ArchiveObserver(FileStorageObserver):
                 shutil.rmtree(self.folder)
             if not isinstance(why, OSError):
                 raise
+            if not new:
+                raise unwritable(self.folder, why) from why
             raise no_place(f"{self.folder or self.basedir}", why) from why
 
     def _make_run_dir(self, _id: str | None) -> None:
