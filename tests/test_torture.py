@@ -93,9 +93,9 @@ def test_folders_that_come_and_go_do_not_stop_the_monkey(tmp_path):
 
 
 def test_a_file_of_a_run_without_checkpoints_is_cut(tmp_path):
-    half_written = tmp_path / "checkpoints" / ".t_150.partial" / "numbers.json"
-    half_written.parent.mkdir(parents=True)
-    for path in (half_written, tmp_path / "run.json", tmp_path / ".run.json.7.partial"):
+    half_written = ("checkpoints/.t_150.partial/numbers.json", "replay/.e_0_4.safetensors.7.partial")
+    for path in map(tmp_path.joinpath, ("run.json", *half_written)):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}" * 1000)
     for seed in range(10):
         monkey = torture.Monkey(torture.Place(1), 1, False, random.Random(seed))
