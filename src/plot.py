@@ -27,6 +27,7 @@ from comparison.line_styles import style_of
 from comparison.series import Series, aligned
 from utils.arguments import Parser
 from utils.errors import UserError, nearest
+from utils.exits import exit_code
 
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3
@@ -176,15 +177,15 @@ def _parse(argv: Sequence[str]) -> Namespace:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Draw, print where the picture is, and return the exit code: 0 done, 2 the user's mistake."""
-    try:
-        args = _parse(argv)
-        runs = find_runs(args.folders)
-        draw(runs, args.metric, args.out)
-        text = table(runs, args.at) if args.table else ""
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
+    """Draw, print where the picture is, and return the exit code, see `exit_code`."""
+    return exit_code(lambda: _work(argv), "no picture was drawn")
+
+
+def _work(argv: Sequence[str]) -> None:
+    args = _parse(argv)
+    runs = find_runs(args.folders)
+    draw(runs, args.metric, args.out)
+    text = table(runs, args.at) if args.table else ""
     for task, algorithms in grouped(runs).items():
         for algorithm, members in algorithms.items():
             if keys := differing(members):
@@ -192,7 +193,6 @@ def main(argv: Sequence[str]) -> int:
     if text:
         print(text)
     print(args.out)
-    return 0
 
 
 if __name__ == "__main__":

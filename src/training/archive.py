@@ -57,7 +57,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         return run.logger.latest["test_return_mean"]
 
     printed = observer.folder / "cout.txt"
-    held, copied = observer.held, printed_to(printed, lambda why: observer.failed(printed, why))
+    held, copied = observer.held, printed_to(printed, lambda why: observer.failed(printed, why), observer.unread)
     with held, copied, faults_kept(run, observer.folder):
         experiment.run(options={"--loglevel": "WARNING"})
     if observer.failure is not None:

@@ -1,6 +1,7 @@
 """sacred's archive as ours: whole files, in a folder that is held, also that of a run which goes on."""
 
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from sacred.observers import FileStorageObserver
 from utils.errors import PassingError, RunFailedError, UserError, may_pass
 from utils.files import unwritable, write_whole
 from utils.locks import holding
-from utils.stopping import StopRequest
+from utils.stopping import Stopped, StopRequest
 
 
 class ArchiveObserver(FileStorageObserver):
@@ -75,6 +76,12 @@ class ArchiveObserver(FileStorageObserver):
         self.failure = unwritable(path, why)
         if self.stop is not None:
             self.stop.failure = self.failure
+
+    def unread(self) -> None:
+        """Ask training to save and end, where nobody reads any more what is printed; where there is none, end."""
+        if self.stop is None:
+            raise Stopped(signal.SIGPIPE)
+        self.stop(signal.SIGPIPE, None)
 
     @contextmanager
     def _told(self, path: Path) -> Iterator[None]:

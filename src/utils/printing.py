@@ -10,22 +10,29 @@ from typing import Any, TextIO
 class _Through:
     """A stream that also appends what is written to it to a file; everything else is the stream's own."""
 
-    def __init__(self, stream: TextIO, copy: Callable[[str], None]) -> None:
-        self._stream, self._copy = stream, copy
+    def __init__(self, stream: TextIO, copy: Callable[[str], None], unread: Callable[[], None]) -> None:
+        self._stream, self._copy, self._unread = stream, copy, unread
 
     def write(self, text: str) -> int:
-        """Write to the stream, then to the file."""
-        written = self._stream.write(text)
+        """Write to the stream, at once, and to the file."""
         self._copy(text)
-        return written
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            self._unread()
+        return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 @contextmanager
-def printed_to(path: Path, failed: Callable[[OSError], None]) -> Iterator[None]:
-    """Append to a file whatever is printed meanwhile; where that cannot be, tell `failed` and go on without."""
+def printed_to(path: Path, failed: Callable[[OSError], None], unread: Callable[[], None]) -> Iterator[None]:
+    """Append to a file whatever is printed meanwhile; where that cannot be, tell `failed` and go on without.
+
+    `unread` is told when whoever read what is printed has gone; the file gets all the same.
+    """
     file: TextIO | None = None
 
     def copy(text: str) -> None:
@@ -39,7 +46,7 @@ def printed_to(path: Path, failed: Callable[[OSError], None]) -> Iterator[None]:
             failed(why)
 
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Through(stream, copy) for stream in before)
+    sys.stdout, sys.stderr = (_Through(stream, copy, unread) for stream in before)
     try:
         yield
     finally:
