@@ -237,6 +237,17 @@ def test_a_group_and_the_names_of_configs_cannot_be_assigned(tree):
     assert "--config" in refused(tree, name="x") and "--config" in refused(tree, base="mmsa")
 
 
+def test_an_algorithms_file_for_one_environment_lies_above_its_own_and_below_what_is_built_on_it(tree):
+    write(tree, **{"algs__mmsa.lbf": "gamma: 0.8\nt_max: 70\nwm_horizon: 2\n"})
+    assert {"gamma": 0.8, "t_max": 70, "wm_horizon": 2}.items() <= resolve("mmsa", "lbf", {}, tree).items()
+    assert resolve("mmsa", "matrix_game", {}, tree)["gamma"] == 0.9
+    built = resolve("mmsa_paper", "lbf", {}, tree)
+    assert (built["gamma"], built["t_max"], built["wm_horizon"]) == (0.8, 70, 1)
+    assert config_names(tree, ALGS) == ["mmsa", "mmsa_paper", "qmix"]
+    with pytest.raises(UserError, match="did you mean mmsa"):
+        resolve("mmsa.lbf", "lbf", {}, tree)
+
+
 @pytest.mark.parametrize("name", ["mmsaa", "", ".", "..", "../algs/mmsa", "mmsa.yaml", "\n", "\0"])
 def test_unknown_config_name_lists_the_known_and_never_leaves_the_folder(tree, name):
     message = refused(tree, config=name)

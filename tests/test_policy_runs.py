@@ -21,7 +21,7 @@ from envs import ENVS
 from envs.action_spaces import Continuous, Discrete, MultiDiscrete
 from learners import METHODS, MIXED, REGISTRY
 from recording.q_strip import chosen_rows, scale_of
-from settings import resolve
+from settings import ALGS, config_names, resolve
 from training.assembly import one_of
 
 SAVES = {"save_model_interval": "60"}
@@ -161,7 +161,7 @@ def test_agents_learn_from_rewards_of_their_own(alg, tmp_path):
 
 
 def test_the_methods_that_are_named_are_those_whose_configs_have_the_learner():
-    configs = sorted(path.stem for path in (main.CONFIG_DIR / "algs").glob("*.yaml"))
+    configs = config_names(main.CONFIG_DIR, ALGS)
     learners = {config: resolve(config, "matrix_game", {}, main.CONFIG_DIR)["learner"] for config in configs}
     for learner, methods in METHODS.items():
         assert learner in REGISTRY and all(learners[method] == learner for method in methods)

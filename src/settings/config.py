@@ -1,5 +1,7 @@
 """Settings of a run: defaults <- environment <- algorithm (with its `base` files) <- protocol <- command line.
 
+An algorithm or a protocol may have a file more for one environment, `NAME.ENV_CONFIG.yaml`, right above its own.
+
 The comments that declare settings are read in `settings_schema`, the lines of one file in `settings_file`.
 """
 
@@ -24,7 +26,7 @@ def config_names(config_dir: Path, folder: str) -> list[str]:
     """Return the sorted names (file stems) of the configs in `folder`, which is ALGS, ENVS or PROTOCOLS."""
     stems = (path.stem for path in (config_dir / folder).glob("*.yaml"))
     names = sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
-    return [name for name in names if folder != PROTOCOLS or "." not in name]
+    return [name for name in names if folder == ENVS or "." not in name]
 
 
 def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir: Path) -> dict[str, Any]:
@@ -69,8 +71,9 @@ def declared_settings(config: str, env_config: str, config_dir: Path) -> dict[st
 
 
 def _load(config: str, env_config: str, config_dir: Path) -> tuple[dict[str, Setting], dict[str, Value]]:
-    algorithm = _algorithm_entries(config, config_dir)
+    _path(config, ALGS, config_dir)  # is named first, where both names are wrong
     environment = _environment_entries(env_config, config_dir)
+    algorithm = _algorithm_entries(config, config_dir, env_config)
     declared: dict[str, Setting] = {}
     values: dict[str, Value] = {}
     for entry in [*read_entries(config_dir / "default.yaml"), *environment, *algorithm]:
@@ -97,22 +100,26 @@ def _environment_entries(name: str, config_dir: Path) -> list[Entry]:
 
 
 def _protocol_entries(name: str, env_config: str, config_dir: Path) -> list[Entry]:
-    """Return what a protocol sets, and above it what it sets with this environment alone (`NAME.ENV_CONFIG.yaml`)."""
-    path = _path(name, PROTOCOLS, config_dir)
-    special = path.with_name(f"{name}.{env_config}.yaml")
-    entries = read_entries(path) + (read_entries(special) if special.exists() else [])
+    """Return what a protocol sets, and above it what it sets with this environment alone."""
+    entries = _with_special(_path(name, PROTOCOLS, config_dir), env_config)
     for entry in entries:
         if entry.key in ("env", "protocol"):
             raise UserError(f"{entry.place}: {entry.key} is not for a protocol to set")
     return entries
 
 
-def _algorithm_entries(name: str, config_dir: Path) -> list[Entry]:
+def _with_special(path: Path, env_config: str) -> list[Entry]:
+    """Return the entries of a file, then those of the file beside it that is for this environment alone."""
+    special = path.with_name(f"{path.stem}.{env_config}.yaml")
+    return read_entries(path) + (read_entries(special) if special.exists() else [])
+
+
+def _algorithm_entries(name: str, config_dir: Path, env_config: str) -> list[Entry]:
     """Return the entries of the whole chain of `base` files, the lowest first."""
     entries: list[Entry] = []
     names, place = [name], ""
     while True:
-        layer = read_entries(_path(names[-1], ALGS, config_dir, place))
+        layer = _with_special(_path(names[-1], ALGS, config_dir, place), env_config)
         if misplaced := [entry for entry in layer if entry.key == "env"]:
             raise UserError(f"{misplaced[0].place}: env is chosen by {_FLAGS[ENVS]}, not by an algorithm")
         entries = [entry for entry in layer if entry.key != "base"] + entries
@@ -176,7 +183,7 @@ def _unknown(key: str, declared: Mapping[str, Setting], config: str, env_config:
     owners = [
         f"{_FLAGS[ALGS]}={name}"
         for name in config_names(config_dir, ALGS)
-        if any(entry.key == key for entry in _algorithm_entries(name, config_dir))
+        if any(entry.key == key for entry in _algorithm_entries(name, config_dir, env_config))
     ]
     owners += [
         f"{_FLAGS[ENVS]}={name}"
