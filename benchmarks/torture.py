@@ -14,6 +14,7 @@ import argparse
 import ctypes
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,6 +37,7 @@ sys.path[:0] = [str(SRC), str(Path(__file__).parent)]
 from answers import command  # noqa: E402
 from torture_figures import Ledger, checkpoints  # noqa: E402
 
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # sacred's to mend
 import training.archive  # noqa: E402, F401  once, before the forks
 from study_runs import asked  # noqa: E402
 from study_runs.archives import Archives  # noqa: E402
@@ -43,6 +46,7 @@ from study_runs.planned_run import PlannedRun  # noqa: E402
 from study_runs.process import TAKEN, Work  # noqa: E402
 from utils import locks  # noqa: E402
 from utils.exits import PASSING  # noqa: E402
+from utils.stopping import ASKS  # noqa: E402
 
 ALGORITHMS = ("vdn", "qmix", "mmsa", "mappo", "coma", "dreamer")  # values, policies, dreams
 TASK = "{env_config: lbf, env_args.key: Foraging-5x5-2p-1f-v3, env_args.episode_limit: 10}"
@@ -58,6 +62,7 @@ SMALL_DREAMS = {
     "buffer_size": 1000,
 }  # fmt: skip
 CALM = 0.3  # the share of looks after which the monkey does nothing
+EARLY = 0.2  # the share of faults that need not wait until the run trains
 DISK = "300m"  # of which the runs of a round need a third, with all that is put aside
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER = 1, 2, 3  # capability.h: what lets root write anywhere
 CAPABILITY_VERSION = 0x20080522
@@ -118,7 +123,7 @@ def forked(work: Callable[[], int], log: Path) -> int:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in ASKS:  # to which the study's driver has set its own answers
             signal.signal(signum, signal.SIG_DFL if signum != signal.SIGINT else signal.default_int_handler)
         _obey_permissions()
         code = work()
@@ -126,6 +131,16 @@ def forked(work: Callable[[], int], log: Path) -> int:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def until_it_trains(task: Forked) -> None:
+    """Wait until a process has begun to train, or has ended: from then on it hears when somebody hangs up."""
+    hears = 0
+    while not hears and task.poll() is None:
+        time.sleep(0.01)
+        with suppress(OSError):
+            caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{task.pid}/status").read_text())
+            hears = int(caught[1], 16) >> (signal.SIGHUP - 1) & 1 if caught else 0
 
 
 def _main(words: Sequence[str]) -> int:
@@ -196,6 +211,8 @@ class Monkey:
             return
         task = self.rng.choice(alive)
         kind = min(self.kinds, key=lambda kind: (self.done[kind], self.rng.random()))
+        if self.rng.random() > EARLY:
+            until_it_trains(task)
         time.sleep(self.rng.choice([0.1, 1.0]) * self.rng.random())
         if (folder := self._folder(task)) is None:  # it has ended by itself meanwhile
             return

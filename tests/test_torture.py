@@ -1,17 +1,21 @@
 """The torture test finds what it looks for, and a short one finds nothing."""
 
 import json
+import os
 import random
 import shutil
+import time
 from dataclasses import replace
 from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
+from processes import wait_until
 from tiny_runs import play, read
 
 from benchmarks import torture
 from study_runs import asked
+from utils.stopping import listening
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,37 @@ def test_a_file_of_a_run_without_checkpoints_is_cut(tmp_path):
         monkey._cut(SimpleNamespace(kill=lambda: None), tmp_path)
     cut = [path.name for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size < 2000]
     assert cut == ["run.json"]
+
+
+@pytest.mark.parametrize("signum", torture.ASKS)
+def test_a_process_that_is_forked_while_the_driver_listens_has_no_answer_to_signals_yet(signum, tmp_path):
+    def works():
+        (tmp_path / "works").touch()
+        time.sleep(10)
+        return 0
+
+    with listening():
+        pid = torture.forked(works, tmp_path / "log")
+    wait_until((tmp_path / "works").exists)
+    os.kill(pid, signum)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == -signum or (code == 1 and "KeyboardInterrupt" in (tmp_path / "log").read_text())
+
+
+def test_the_monkey_waits_until_a_run_trains(tmp_path, monkeypatch):
+    def begins(words):
+        time.sleep(0.3)
+        with listening():
+            (tmp_path / "trains").touch()
+            time.sleep(10)
+        return 0
+
+    monkeypatch.setattr(torture, "_main", begins)
+    task = torture.Forked(torture.Work([], tmp_path, 1, tmp_path / "lock", tmp_path / "log"))
+    torture.until_it_trains(task)
+    assert task.poll() is None and (tmp_path / "trains").exists()
+    task.kill()
+    torture.until_it_trains(task)  # which has ended
 
 
 @pytest.mark.slow
