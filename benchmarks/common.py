@@ -90,16 +90,22 @@ def synchronise(device: str) -> None:
         th.cuda.synchronize()
 
 
-def seconds(function: Callable[[], object], device: str, repeats: int, warm_up: int) -> float:
+def seconds(
+    function: Callable[[], object],
+    device: str,
+    repeats: int,
+    warm_up: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Return the median time of a call."""
     times = []
     for call in range(warm_up + repeats):
         synchronise(device)
-        start = time.perf_counter()
+        start = clock()
         function()
         synchronise(device)
         if call >= warm_up:
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return median(times)
 
 

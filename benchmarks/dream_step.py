@@ -13,10 +13,10 @@ from components.segments import SegmentReplay
 EPISODES = 64  # in replay
 
 
-def make_replay(shape: Shape) -> SegmentReplay:
+def make_replay(shape: Shape, episodes: int = EPISODES) -> SegmentReplay:
     """Return replay with random episodes of a task's shape."""
-    replay = SegmentReplay(scheme_of(shape), {"agents": shape.N}, EPISODES * shape.T, shape.T + 1, seed=0)
-    replay.insert_episode_batch(make_batch(shape, EPISODES))
+    replay = SegmentReplay(scheme_of(shape), {"agents": shape.N}, episodes * shape.T, shape.T + 1, seed=0)
+    replay.insert_episode_batch(make_batch(shape, episodes))
     return replay
 
 

@@ -31,6 +31,15 @@ def test_an_update_is_measured_part_by_part():
         assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
 
 
+@pytest.mark.slow
+def test_growth_is_told_with_times_memory_and_an_exponent():
+    small = ("--sizes", "1", "2", "--batch-size", "1", "--repeats", "1", "--settings", "rnn_hidden_dim=8")
+    said = output_of("scaling", "--algs", "qmix", *small)
+    number = r"(\d+) ms (\d+) MiB"
+    told = re.fullmatch(rf"qmix, agents 1: {number}, 2: {number}; exponent (-?\d+\.\d\d)\n", said)
+    assert all(int(figure) > 0 for figure in told.groups()[:4]) and float(told[5]) < 3
+
+
 def test_updates_are_timed_with_episodes_of_one_length_and_of_many():
     said = output_of("lengths", "--product", "plain", "--algs", "qmix", "--updates", "2")
     told = re.findall(r"^qmix, (full|varying): (\S+) ms an update, (\S+) µs a row$", said, re.M)

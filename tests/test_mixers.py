@@ -69,6 +69,28 @@ def test_hypernetworks_see_the_state_and_then_the_aggregated_rollout(settings):
     assert th.equal(mixed, mixer.mixing(qs, condition))
 
 
+def test_a_long_state_goes_through_one_narrow_layer_and_a_short_one_as_it_is():
+    for name, world_model in (("qmix", False), ("rollout_qmix", True)):
+        long = {"long_state": S - 1, "long_state_dim": 3, "use_world_model": world_model}
+        mixer, args = build(name, long)
+        qs, states, *rollout = inputs(args, 4, 5)
+        seen = states @ mixer.state.layer.weight.T + mixer.state.layer.bias
+        assert seen.shape == (4, 5, 3)
+        condition = th.cat([seen, mixer.aggregate(*rollout)], dim=-1) if world_model else seen
+        th.testing.assert_close(mixer(qs, states, *rollout), mixer.mixing(qs, condition))
+        for short in ({"long_state": S}, {"long_state": "null"}):
+            assert build(name, long | short)[0].state.layer is None
+
+
+@pytest.mark.parametrize(("most", "size"), [(3, 3), (S + 1, S), ("null", S)])
+@pytest.mark.parametrize("kind", ["concat", "gru"])
+def test_the_future_has_as_many_numbers_as_the_state_but_no_more_than_a_setting_says(kind, most, size):
+    mixer, args = build("rollout_qmix", {"rollout_agg": kind, "rollout_dim": most, "mixer_state": False})
+    _, _, rollout = inputs(args, 4)
+    assert mixer.aggregate(rollout).shape == (4, size)
+    assert mixer.mixing.hyper_b_1.in_features == size
+
+
 def slow_aggregate(kind, aggregator, latents):
     """Aggregate one rollout (J+1, D) to (S,)."""
     if kind in ("concat", "mean"):
@@ -111,6 +133,19 @@ def test_mixing_starts_at_the_initial_value_and_about_as_steep_as_a_sum(name):
     assert th.equal(mixer.mixing.value(100 * th.randn(9, condition_size)), wanted)
     (slope,) = th.autograd.grad(mixer(qs, states, *rollout).sum(), qs)
     assert 0.3 < slope.mean() < 3
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 30])
+def test_a_measured_start_holds_for_states_of_every_scale(scale):
+    mixer, qs, states = untrained("qmix")
+    states, weights = scale * states, th.rand(200)
+    weights[:50] = 0  # padding
+    weights /= weights.sum()
+    mixer.mixing.start_at(0.7, 0.1, states, weights)
+    mixed = mixer(qs, states)
+    (slope,) = th.autograd.grad((weights * mixed).sum(), qs)
+    assert slope.sum().item() / N == pytest.approx(0.7, rel=1e-4)
+    assert (weights @ mixed).item() == pytest.approx(0.1, abs=1e-4)
 
 
 def untrained(name):

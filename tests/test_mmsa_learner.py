@@ -92,6 +92,43 @@ def test_every_loss_equals_its_slow_form_in_value_and_gradient(kind):
         th.testing.assert_close(*grads, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("config", ["qmix", "mmsa"])
+def test_the_mixers_start_is_measured_on_the_first_batch_once(config):
+    learner, batch = make_learner(config, initial_slope=0.5, initial_value=0.3, lr=1e-9), make_batch()
+    learner.train(batch, 1, 1)
+    rows, seen = EpisodeRows(batch), []
+    learner.mixer.mixing.register_forward_pre_hook(lambda _, given: seen.append(given))
+    learner.losses(rows)
+    qs, condition = th.zeros_like(seen[0][0], requires_grad=True), seen[0][1].detach()
+    mixed = learner.mixer.mixing(qs, condition)
+    (slope,) = th.autograd.grad((rows.weights() * mixed).sum(), qs)
+    assert slope.sum().item() / qs.shape[-1] == pytest.approx(0.5, rel=0.05)  # MMSA draws
+    assert (rows.weights() @ mixed).item() == pytest.approx(0.3, abs=0.05)
+    th.testing.assert_close(learner.target_mixer.state_dict(), learner.mixer.state_dict(), rtol=0, atol=1e-6)
+    before = learner.mixer.mixing.value[-1].bias.item()
+    learner.train(make_batch(seed=1), 1, 1)
+    assert learner.mixer.mixing.value[-1].bias.item() == pytest.approx(before, abs=1e-6)
+
+
+def test_who_goes_on_has_the_mixers_start_behind_him():
+    fresh, begun, later = (make_learner("qmix", initial_slope=0.5) for _ in range(3))
+    begun.train(make_batch(), 1, 1)
+    later.load_state(begun.state_tensors(), begun.state_numbers())
+    assert not fresh.mixer_started and later.mixer_started
+    later.load_state(fresh.state_tensors(), fresh.state_numbers())
+    assert not later.mixer_started  # stopped before the first update
+    later.note_taken(["agent.fc2"])
+    assert not later.mixer_started
+    later.note_taken(["mixer.mixing.value.0"])
+    assert later.mixer_started
+    assert make_learner("qmix").mixer_started and make_learner("vdn", initial_slope=0.5).mixer_started
+
+
+def test_a_large_teams_vae_2_is_each_agents_own():
+    for settings, own in (({"wm_own_from": 3}, True), ({"wm_own_from": 4}, False), ({"wm_own_from": "null"}, False)):
+        assert make_learner("mmsa", **settings).world_model.per_agent == own
+
+
 @pytest.mark.parametrize("horizon", [0, 3])
 def test_without_world_model_it_is_qmix_with_a_sale_agent(horizon):
     mmsa = make_learner("mmsa", use_world_model=False, rollout_horizon=horizon, target_update_interval=20)

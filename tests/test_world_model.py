@@ -8,7 +8,7 @@ from fixtures_mmsa import onehots
 from torch.nn.functional import elu, softplus
 
 from modules.linear import linear
-from modules.world_model import MIN_STD, Gaussian, GaussianEncoder, WorldModel
+from modules.world_model import MIN_STD, Gaussian, GaussianEncoder, WorldModel, cheaper_as_one
 
 B, T, N, A, H, L = 4, 5, 3, 5, 8, 2
 D = N * L
@@ -106,6 +106,7 @@ def test_drawing_takes_the_mean_or_a_sample_that_passes_gradients_on():
 IMAGINATIONS = {
     "latent": {},
     "latent of the embeddings' size": {"embed_size": D},
+    "two layers apart, as with a large team": {"embed_size": 2},
     "decoded": {"rollout_mode": "decoded"},
     "without SALE": {"sale": False},
     "histories from embeddings": {"history_from": "embeddings"},
@@ -119,6 +120,14 @@ IMAGINATIONS = {
         "normalise_z_sa": True,
     },
 }  # fmt: skip
+
+
+def test_two_linear_layers_are_one_where_that_takes_fewer_multiplications():
+    wide, narrow = build(), build(embed_size=2)
+    for model, as_one in ((wide, True), (narrow, False)):
+        phi, out_size = model.phi.linear, 12 + D
+        assert cheaper_as_one(phi.in_features, phi.out_features, out_size) == as_one
+    assert cheaper_as_one(66, 64, 112) and not cheaper_as_one(2250, 64, 1264)  # 3 agents of LBF; 75 with 14 actions
 
 
 def slow_embeddings(model, s, actions, settings):

@@ -5,7 +5,7 @@ critic has two, each with its own step size and clip. How it learns, and from wh
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from types import SimpleNamespace
@@ -112,6 +112,9 @@ class Learner(ABC):
         if self.reward_moments is not None:
             taken = batch["filled"][:, 1:].squeeze(-1)
             self.reward_moments.add(batch["reward"][:, :-1][taken])
+
+    def note_taken(self, parts: Sequence[str]) -> None:  # noqa: B027  most start the same whatever they took
+        """Take note that parts of the networks, by name, were taken of another run's checkpoint."""
 
     def rewards(self, batch: Any) -> Tensor:
         """Return the rewards (B, T, 1 or N) of a batch's transitions to learn from."""

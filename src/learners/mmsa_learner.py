@@ -28,11 +28,12 @@ class MMSALearner(ValueLearner):
     """`ValueLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
     Reads from `args` besides: `use_world_model`, `wm_sale`, `wm_sale_grad`, `wm_normalise_phi`, `wm_normalise_z_sa`,
-    `wm_per_agent`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`, `sale_normaliser`,
-    `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`, `wm_td_grad`, `rec_target`,
-    `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`, `imagined_history_steps`, `agent_sale_loss`,
-    `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the loss weights `kl_coef`, `kl_normal_coef`,
-    `rec_coef`, `rec_hidden_coef`, `imagined_history_coef`, `sale_coef`, `agent_sale_coef`.
+    `wm_per_agent`, `wm_own_from`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
+    `sale_normaliser`, `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`,
+    `wm_td_grad`, `rec_target`, `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`,
+    `imagined_history_steps`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the
+    loss weights `kl_coef`, `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `imagined_history_coef`, `sale_coef`,
+    `agent_sale_coef`.
     """
 
     SUMS_OVER_ROWS = True
@@ -213,6 +214,7 @@ class MMSALearner(ValueLearner):
 
 def build_world_model(args: SimpleNamespace) -> WorldModel:
     """Return a world model as the settings have it."""
+    many = args.wm_own_from is not None and args.n_agents >= args.wm_own_from
     return WorldModel(
         n_agents=args.n_agents,
         n_actions=args.n_actions,
@@ -223,7 +225,7 @@ def build_world_model(args: SimpleNamespace) -> WorldModel:
         normaliser=args.sale_normaliser,
         rollout_mode=args.rollout_mode,
         history_from=args.history_from,
-        per_agent=args.wm_per_agent,
+        per_agent=args.wm_per_agent or many,
         sale=args.wm_sale,
         sale_grad=args.wm_sale_grad,
         normalise_phi=args.wm_normalise_phi,

@@ -27,7 +27,8 @@ class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser.
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
-    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`.
+    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`, `initial_slope`,
+    `initial_value`.
     """
 
     EXPERIENCE = "replay"
@@ -51,6 +52,8 @@ class ValueLearner(Learner):
         targets = {"agent": self.target_agent, **target_mixers}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
+        # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
+        self.mixer_started = args.initial_slope is None or not hasattr(self.mixer, "mixing")
         # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
         # update must wait for nothing. After the first nothing changes any more, not even the batch.
         self.not_taken = th.zeros((), device=self.device)
@@ -93,6 +96,8 @@ class ValueLearner(Learner):
         Raises `NotFiniteError` instead of the step where a loss or the gradient is not finite; with `cuda_graph`
         later, when it is time to log, or `check_finite` is called.
         """
+        if not self.mixer_started:
+            self.start_mixer(batch)
         figures = self.update(batch)
         self.updates += 1
         self.move_targets(episode_num, self.args.target_update_interval)
@@ -100,6 +105,30 @@ class ValueLearner(Learner):
             self._check_taken()
             norms = self.part_grad_norms(NETWORKS, figures["grad_norm"])
             self.log({**figures, **norms, **self.diagnose(batch)}, t_env)
+
+    @th.no_grad()
+    def start_mixer(self, batch: Batch) -> None:
+        """Have the mixer, and its target, start as `initial_slope` says, by what it sees of the first batch."""
+        rows, seen = EpisodeRows(batch), []
+        hook = self.mixer.mixing.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+        self.losses(rows)
+        hook.remove()
+        self.mixer.mixing.start_at(self.args.initial_slope, self.args.initial_value, seen[0], rows.weights())
+        self.target_mixer.load_state_dict(self.mixer.state_dict())
+        self.mixer_started = True
+
+    def note_taken(self, parts: Sequence[str]) -> None:
+        """Leave the mixer as it is where any of it was learnt."""
+        self.mixer_started |= any(part.startswith("mixer.") for part in parts)
+
+    def state_numbers(self) -> dict[str, int]:
+        """Return the learner's counters, and whether its mixer has its start behind it."""
+        return {**super().state_numbers(), "mixer_started": int(self.mixer_started)}
+
+    def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
+        """Take up what `state_tensors` and `state_numbers` gave. Raises RuntimeError when the networks differ."""
+        super().load_state(tensors, numbers)
+        self.mixer_started = bool(numbers.get("mixer_started", True))  # before there was a measured start
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         """Return further figures, each by the name it is logged under, when it is time to log: nothing by default."""

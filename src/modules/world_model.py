@@ -45,6 +45,14 @@ def joined(embeddings: Embeddings) -> Tensor:
     return th.cat(list(embeddings.values()), dim=-1)
 
 
+def cheaper_as_one(x_size: int, between: int, out_size: int) -> bool:
+    """Say whether two linear layers without a nonlinearity between them take fewer multiplications as one product.
+
+    Where both ends grow with the number of agents and what is between them does not, one product grows with its square.
+    """
+    return x_size * out_size <= (x_size + out_size) * between
+
+
 @contextmanager
 def held(module: nn.Module) -> Iterator[None]:
     """Hold a module fixed: gradients of what it gives meanwhile pass through it, and train nothing in it."""
@@ -254,12 +262,15 @@ class WorldModel(nn.Module):
     def _on_prior_input(self, s: Tensor, actions: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Apply the prior's layer `weight (O, X), bias` to the embeddings of ŝ and â, which nobody asks for: (…, O).
 
-        Layers that follow each other without a nonlinearity are one product: φ with `weight`'s part for it, and g's
-        third layer with the part for z^sa. Gradients stop where they do in `embed`.
+        Layers that follow each other without a nonlinearity are one product: φ with `weight`'s part for it, unless the
+        team is large, and g's third layer with the part for z^sa. Gradients stop where they do in `embed`.
         """
         phi = self.phi.linear
         for_fixed, for_phi = self._by_embedding(weight)
-        on_input = linear(self.phi.inputs(s, actions), for_phi @ phi.weight, bias + for_phi @ phi.bias)
+        if cheaper_as_one(phi.in_features, phi.out_features, len(weight)):
+            on_input = linear(self.phi.inputs(s, actions), for_phi @ phi.weight, bias + for_phi @ phi.bias)
+        else:
+            on_input = linear(self.phi(s, actions), for_phi, bias)
         if self.sale is None:
             return on_input
         with th.no_grad():

@@ -57,6 +57,7 @@ def take_what_fits(learner: Any, path: Path, tensors: Mapping[str, Tensor]) -> T
         for name, tensor in _parts(learner)[part].items():
             tensor.copy_(tensors[name])
     learner.update_targets()
+    learner.note_taken(taken)
     return Transfer(str(path), tuple(taken), not_taken)
 
 

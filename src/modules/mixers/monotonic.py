@@ -1,12 +1,36 @@
 """The monotonic mixing network of QMIX (Rashid et al., 2018, 2020), conditioned on any vector."""
 
+from types import SimpleNamespace
+
 import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.linear import Linear, linear
 
-INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start; for states of a few raw cells, dQ_tot/dQ_i then starts near 1
+INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start
+
+
+class StateInput(nn.Module):
+    """The state as hypernetworks read it: as it is, or where it is long through one narrow linear layer.
+
+    The state of many tasks is all observations in a row: with N agents as much as N times one of them. Four first
+    layers of hypernetworks on that are most of an update's time; behind a narrow layer they are QMIX's own, of low
+    rank.
+
+    Reads from `args`: `state_shape` (S), `long_state`, `long_state_dim`. Its result has `size` numbers.
+    """
+
+    def __init__(self, args: SimpleNamespace) -> None:
+        super().__init__()
+        S = args.state_shape
+        narrow = args.long_state is not None and S > args.long_state
+        self.size = args.long_state_dim if narrow else S
+        self.layer = Linear(S, self.size) if narrow else None
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return ``(…, size)`` of ``s (…, S)``."""
+        return states if self.layer is None else self.layer(states)
 
 
 class MonotonicMixing(nn.Module):
@@ -18,6 +42,8 @@ class MonotonicMixing(nn.Module):
     start Q_tot is off by several times the largest return. Where episodes end by time limit, and so bootstrap,
     nothing but the discount takes that offset away again, over hundreds of target updates. b_1 starts as usual: what
     is left of it in Q_tot differs from state to state, and agents that start with b_1 = 0 explore less (docs/mmsa.md).
+
+    Both the slope ``∂Q_tot/∂Q_i`` and that offset still hang on the scale of the states; `start_at` measures it.
     """
 
     def __init__(
@@ -53,6 +79,21 @@ class MonotonicMixing(nn.Module):
         # One small product per row: multiplied and summed, which a batched matrix product takes ten times as long for.
         hidden = functional.elu((agent_qs.unsqueeze(-1) * w_1).sum(dim=-2) + b_1, inplace=True)
         return (hidden * w_2.abs()).sum(dim=-1) + value.squeeze(-1)
+
+    @th.no_grad()
+    def start_at(self, slope: float, value: float, condition: Tensor, weights: Tensor) -> None:
+        """Scale w_2, shift V: over ``c (R, C)``, at Q = 0, ``∂Q_tot/∂Q_i`` is `slope` and Q_tot `value` on average.
+
+        `weights (R,)` are the rows' shares in the average; they add up to 1. Networks are started so on data by
+        Mishkin and Matas («All you need is a good init», 2016).
+        """
+        w_1, w_2, b_1, v = self._hypernets(condition)
+        w_1, w_2 = w_1.abs().unflatten(-1, (self.n_agents, self.embed_dim)).mean(dim=-2), w_2.abs()
+        gain = slope / (weights @ (w_1 * w_2 * b_1.clamp(max=0).exp()).sum(dim=-1))
+        for parameter in self.hyper_w_2[-1].parameters():
+            parameter.mul_(gain)
+        offset = gain * (functional.elu(b_1) * w_2).sum(dim=-1) + v.squeeze(-1)
+        self.value[-1].bias.add_(value - weights @ offset)
 
     def _hypernets(self, condition: Tensor) -> tuple[Tensor, ...]:
         """Return what `hyper_w_1`, `hyper_w_2`, `hyper_b_1` and `value` make of the condition.

@@ -4,18 +4,19 @@ from types import SimpleNamespace
 
 from torch import Tensor, nn
 
-from modules.mixers.monotonic import MonotonicMixing
+from modules.mixers.monotonic import MonotonicMixing, StateInput
 
 
 class QMixer(nn.Module):
-    """Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`."""
+    """Reads from `args`: `n_agents`, `mixing_embed_dim`, `hypernet_embed`, `initial_value`; see also `StateInput`."""
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
+        self.state = StateInput(args)
         self.mixing = MonotonicMixing(
-            args.n_agents, args.state_shape, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
+            args.n_agents, self.state.size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
         )
 
     def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` to ``Q_tot (…)``."""
-        return self.mixing(agent_qs, states)
+        return self.mixing(agent_qs, self.state(states))

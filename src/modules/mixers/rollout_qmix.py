@@ -1,6 +1,6 @@
 """The mixer of MMSA (§4.4, Fig. 3): QMIX that also sees the aggregated imagined future ``ŝ^Rollout``.
 
-Letters: N agents, S state size, D latent size of the team, J rollout horizon.
+Letters: N agents, S state size, D latent size of the team, J rollout horizon, F size of the aggregated future.
 """
 
 from types import SimpleNamespace
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from modules.gru import unroll
 from modules.linear import Linear
-from modules.mixers.monotonic import MonotonicMixing
+from modules.mixers.monotonic import MonotonicMixing, StateInput
 
 
 class RolloutAggregator(nn.Module):
-    """``{ŝ_t, …, ŝ_{t+J}} -> ŝ^Rollout_t (…, S)``.
+    """``{ŝ_t, …, ŝ_{t+J}} -> ŝ^Rollout_t (…, F)``.
 
     `gru_reverse` reads the latents from the farthest to the nearest, so that the present is read last (MBVD).
     """
@@ -28,7 +28,7 @@ class RolloutAggregator(nn.Module):
             self.linear = Linear(latent_size * (horizon + 1 if kind == "concat" else 1), out_size)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Aggregate ``(…, J+1, D) -> (…, S)``; there is at least one leading axis."""
+        """Aggregate ``(…, J+1, D) -> (…, F)``; there is at least one leading axis."""
         if self.kind == "concat":
             return self.linear(latents.flatten(-2))
         if self.kind == "mean":
@@ -46,28 +46,29 @@ class RolloutQMixer(nn.Module):
 
     Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`,
     `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim),
-    `mixer_state` (whether s_t is seen). Without a world model it is QMIX.
+    `rollout_dim` (F is S, but no more than this), `mixer_state` (whether s_t is seen); see also `StateInput`. Without a
+    world model it is QMIX.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
-        S = args.state_shape
+        F = args.state_shape if args.rollout_dim is None else min(args.state_shape, args.rollout_dim)
         self.aggregate = (
-            RolloutAggregator(args.rollout_agg, args.n_agents * args.latent_dim, args.rollout_horizon, S)
+            RolloutAggregator(args.rollout_agg, args.n_agents * args.latent_dim, args.rollout_horizon, F)
             if args.use_world_model
             else None
         )
         if not args.mixer_state and not args.use_world_model:
             raise ValueError("mixer_state=False use_world_model=False leaves the mixer nothing to see; take mixer=vdn")
-        self.sees_state = args.mixer_state
-        condition_size = S * (args.mixer_state + args.use_world_model)
+        self.state = StateInput(args) if args.mixer_state else None
+        condition_size = F * args.use_world_model + (0 if self.state is None else self.state.size)
         self.mixing = MonotonicMixing(
             args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
         )
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` and the latents ``rollout (…, J+1, D)`` to ``Q_tot (…)``."""
-        if self.aggregate is None:
-            return self.mixing(agent_qs, states)
-        future = self.aggregate(rollout)
-        return self.mixing(agent_qs, th.cat([states, future], dim=-1) if self.sees_state else future)
+        seen = [] if self.state is None else [self.state(states)]
+        if self.aggregate is not None:
+            seen.append(self.aggregate(rollout))
+        return self.mixing(agent_qs, seen[0] if len(seen) == 1 else th.cat(seen, dim=-1))
