@@ -135,15 +135,31 @@ def test_a_table_of_another_default_says_what_todays_is():
         assert today.startswith("differs: `" if differing else "is the same"), f"{page}: {today}"
 
 
-MEASURED = ("docs/environments.md", "docs/first-results.md", "docs/reliability.md", "docs/measurements/performance.md")
+NUMBER = re.compile(r"\|[ *]*[\d,.−+-]+[ *]*(?=\|)|(?:\d[\d.,]* ){2}|\d \(\d")
+NOT_MEASURED = ("exit code", "what it means", "| setting |", "estimated", "| family |")  # in the first line of a table
 
 
-@pytest.mark.parametrize("page", MEASURED)
-def test_sections_with_tables_of_measurements_name_a_commit(page):
-    for section in re.split(r"^## ", PAGES[page], flags=re.M)[1:]:
-        numbers = re.findall(r"\|\s*[\d,.*−-]+(?=\s*\|)", section)
-        if len(numbers) > 12 and "Faults" not in section.splitlines()[0]:  # exit codes
-            assert "ommit" in section, f"{page}: {section.splitlines()[0]}"
+def tables_of_measurements():
+    """Each table with many numbers, and what stands between it and the heading or table before it."""
+    found = []
+    for page, text in PAGES.items():
+        parts = re.split(r"(^#.*\n|(?:^\|.*\n)+)", text, flags=re.M)
+        for before, part in zip(parts[::2], parts[1::2], strict=False):
+            if part.startswith("|") and len(NUMBER.findall(part)) > 6:
+                if not any(words in part.partition("\n")[0] for words in NOT_MEASURED):
+                    found.append((page, part, before))
+    return found
+
+
+TABLES = tables_of_measurements()
+assert len(TABLES) > 20
+
+
+@pytest.mark.parametrize("page, table, before", TABLES, ids=[f"{page}: {table[:60]}" for page, table, _ in TABLES])
+def test_a_table_of_measurements_names_its_commit_and_settings(page, table, before):
+    assert re.search(r"`[0-9a-f]{7,12}`", before + table), "no commit"
+    settings = r"`[^`\n]*(?:--config|\w=|benchmarks/)[^`\n]*`|^    .*python "
+    assert re.search(settings, before + table, re.M), "no settings"
 
 
 def test_tables_of_predictions_have_naive_rows():
