@@ -25,4 +25,6 @@ GAMES: dict[str, MatrixGame] = {
     "climbing": MatrixGame(payoffs=(((11, -30, 0), (-30, 7, 6), (0, 0, 5)),)),
     # The same paper, penalty k = -100: two best joint actions, and a loss when the agents mix them.
     "penalty": MatrixGame(payoffs=(((10, 0, -100), (0, 2, 0), (-100, 0, 10)),)),
+    # QTRAN (Son et al., 2019), weighted QMIX (Rashid et al., 2020): no monotonic mixing of values has its maximum.
+    "nonmonotonic": MatrixGame(payoffs=(((8, -12, -12), (-12, 0, 0), (-12, 0, 0)),)),
 }

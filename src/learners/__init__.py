@@ -5,10 +5,16 @@ from learners.dream_learner import DreamLearner
 from learners.mmsa_learner import MMSALearner
 from learners.policy_learner import PolicyLearner
 from learners.q_learner import QLearner
+from learners.qplex_learner import QPLEXLearner
+from learners.qtran_learner import QTRANLearner
+from learners.weighted_qmix_learner import WeightedQMIXLearner
 
 REGISTRY = {
     "q_learner": QLearner,
     "mmsa_learner": MMSALearner,
+    "qplex_learner": QPLEXLearner,
+    "qtran_learner": QTRANLearner,
+    "weighted_qmix_learner": WeightedQMIXLearner,
     "policy_learner": PolicyLearner,
     "coma_learner": COMALearner,
     "dream_learner": DreamLearner,
@@ -17,6 +23,9 @@ REGISTRY = {
 METHODS = {
     "q_learner": ("iql", "qmix", "vdn"),
     "mmsa_learner": ("mmsa",),
+    "qplex_learner": ("qplex",),
+    "qtran_learner": ("qtran",),
+    "weighted_qmix_learner": ("cw_qmix", "ow_qmix"),
     "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
     "coma_learner": ("coma",),
     "dream_learner": ("dmawm", "dreamer", "mabl", "mamba"),

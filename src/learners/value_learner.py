@@ -37,11 +37,22 @@ class ValueLearner(Learner):
     # Whether `losses` add up as its docstring says, so that processes may share a batch. Who overrides `losses` says so
     # anew.
     SUMS_OVER_ROWS: ClassVar[bool] = False
+    # The mixers that it can mix with, by name.
+    MIXES: ClassVar[tuple[str, ...]] = ("none", "vdn", "qmix", "rollout_qmix")
     READS_LATER = ("gamma", "truncation", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval")
 
     def __init__(
-        self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace, extra: dict[str, nn.Module]
+        self,
+        mac: Any,
+        scheme: Mapping[str, Any],
+        logger: Any,
+        args: SimpleNamespace,
+        extra: dict[str, nn.Module],
+        followed: tuple[str, ...] = (),
     ) -> None:
+        """Take a method's `extra` modules; those whose names are `followed` get a target as agent and mixer do."""
+        if args.mixer not in self.MIXES:
+            raise ValueError(f"{args.learner} mixes with mixer={' or '.join(self.MIXES)}, not {args.mixer}")
         self.agent: nn.Module = mac.agent
         build_mixer = MIXERS[args.mixer]
         self.mixer: nn.Module | None = None if build_mixer is None else build_mixer(args).to(mac.device)
@@ -49,7 +60,7 @@ class ValueLearner(Learner):
         self.target_agent = frozen_copy(self.agent)
         self.target_mixer = None if self.mixer is None else frozen_copy(self.mixer)
         target_mixers = {} if self.target_mixer is None else {"mixer": self.target_mixer}
-        targets = {"agent": self.target_agent, **target_mixers}
+        targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(extra[name]) for name in followed}}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
         # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
@@ -179,32 +190,40 @@ class ValueLearner(Learner):
             target_q: (R, N, A), the target agents' values.
             rollout: (R, J+1, D), imagined latents for the mixers.
         """
-        batch, weights, states = rows.batch, rows.weights(1), rows["state"]
+        states = rows["state"]
         # Mixed at an episode's last row too, where no action was taken: cheaper than picking the others' rollouts out.
         chosen = rows.now(self._mix(self.mixer, q_taken, states, rollout))
         with th.no_grad():
-            # With double Q the online agents choose and the target agents score.
-            best = greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
             next_rollout = None if rollout is None else rows.then(rollout)
-            next_q = rows.then(pick(target_q, best))
+            next_q = rows.then(pick(target_q, self.choices(rows, q, target_q)))
             next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
-            mask = batch["filled"][:, 1:].float()
-            targets = rows.take_pairs(
-                td_lambda_targets(
-                    self.rewards(batch),
-                    1 - continues(batch["terminated"][:, :-1], mask, self.args.truncation),
-                    mask,
-                    rows.spread_pairs(next_values),
-                    self.args.gamma,
-                    self.args.td_lambda,
-                )
-            )
-        metrics = {
-            "q_taken_mean": weighted_sum(chosen.detach().mean(dim=-1), weights),
+            targets = self.targets_of(rows, next_values)
+        return td_loss(chosen, targets, rows.weights(1)), self.td_figures(rows, chosen, targets)
+
+    def choices(self, rows: EpisodeRows, q: Tensor, target_q: Tensor) -> Tensor:
+        """Return the joint actions (R, N) that targets are made with, from values (R, N, A).
+
+        With double Q the online agents choose, and the target agents only score.
+        """
+        return greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
+
+    def targets_of(self, rows: EpisodeRows, next_values: Tensor) -> Tensor:
+        """Return the λ-returns (K, X) of what transitions lead to, ``V_{t+1} (K, X)``."""
+        batch, args = rows.batch, self.args
+        mask = batch["filled"][:, 1:].float()
+        ends = 1 - continues(batch["terminated"][:, :-1], mask, args.truncation)
+        spread = rows.spread_pairs(next_values)
+        return rows.take_pairs(td_lambda_targets(self.rewards(batch), ends, mask, spread, args.gamma, args.td_lambda))
+
+    @staticmethod
+    def td_figures(rows: EpisodeRows, chosen: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return what is logged of the values of actions taken and their targets, (K, X) each."""
+        chosen, weights = chosen.detach(), rows.weights(1)
+        return {
+            "q_taken_mean": weighted_sum(chosen.mean(dim=-1), weights),
             "target_mean": weighted_sum(targets.mean(dim=-1), weights),
-            "td_error_abs": weighted_sum((chosen.detach() - targets).abs().mean(dim=-1), weights),
+            "td_error_abs": weighted_sum((chosen - targets).abs().mean(dim=-1), weights),
         }
-        return td_loss(chosen, targets, weights), metrics
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
