@@ -4,6 +4,7 @@ import pytest
 import torch as th
 from fixtures_mmsa import CONFIG_DIR, N, S, losses_of, make_batch, make_learner
 
+from components.episode_rows import EpisodeRows
 from learners.q_learner import QLearner
 from settings import resolve
 
@@ -117,3 +118,20 @@ def test_without_a_world_model_and_sale_it_is_qmix():
     qmix = make_learner("qmix")
     assert isinstance(qmix, QLearner) and shapes(learner) == shapes(qmix)
     assert losses_of(learner, make_batch()) == losses_of(qmix, make_batch())
+
+
+def test_mbvd_is_mmsa_without_sale_and_with_losses_that_have_no_weights():
+    mbvd, ablation = (resolve(name, "matrix_game", {}, CONFIG_DIR) for name in ("mbvd", "mmsa_no_sale"))
+    changed = {key: mbvd[key] for key in mbvd if mbvd[key] != ablation[key]}
+    weights = {"kl_reduction": "sum", "kl_normal_coef": 1.0, "rec_coef": 1.0, "rec_hidden_coef": 1.0}
+    assert changed == {"name": "mbvd", "rollout_agg": "gru_reverse", "wm_td_grad": False, **weights}
+    settings = {key: value for key, value in changed.items() if key != "name"}
+    one, other = make_learner("mbvd"), make_learner("mmsa", agent="rnn", wm_sale=False, **settings)
+    th.manual_seed(1)
+    losses, _ = one.losses(EpisodeRows(make_batch()))
+    th.manual_seed(1)
+    again, _ = other.losses(EpisodeRows(make_batch()))
+    assert losses.keys() == {"loss_td", "loss_kl", "loss_rec"} == again.keys()
+    assert all(losses[name] == again[name] for name in losses)
+    gradients = th.autograd.grad(losses["loss_td"], list(one.world_model.parameters()), allow_unused=True)
+    assert all(gradient is None for gradient in gradients)

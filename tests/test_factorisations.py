@@ -59,7 +59,8 @@ def greedy_payoff(learner, batch):
 
 
 @pytest.mark.parametrize(("config", "settings", "pays"), [
-    ("qmix", {}, 0), ("vdn", {}, 0), ("ow_qmix", SMALL_CENTRE, 8), ("cw_qmix", SMALL_CENTRE, 8), ("qtran", {"nopt_coef": 1}, 8),
+    ("qmix", {}, 0), ("vdn", {}, 0), ("ow_qmix", SMALL_CENTRE, 8), ("cw_qmix", SMALL_CENTRE, 8),
+    ("qtran", {"nopt_coef": 1}, 8),
 ])  # fmt: skip
 def test_the_best_joint_action_of_a_game_that_no_monotonic_mixing_can_represent(config, settings, pays):
     """All joint actions are seen equally often; QMIX and VDN give up the 8 for fear of the -12 beside it."""

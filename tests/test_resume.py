@@ -1,6 +1,7 @@
 """A resumed run is the run that never stopped: figures, episodes and weights, bit for bit."""
 
 import csv
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -52,8 +53,11 @@ def stop_after(folder, checkpoint_number):
     status.write_text(status.read_text().replace("COMPLETED", "RUNNING"))
 
 
-@pytest.mark.parametrize("runner", ["vector", "parallel"])
-@pytest.mark.parametrize(("alg", "env"), [("qmix", "lbf"), ("mmsa", "lbf"), ("mmsa_paper", "matrix_game")])
+@pytest.mark.parametrize(("alg", "env", "runner"), [
+    *itertools.product(["qmix", "mmsa"], ["lbf"], ["vector", "parallel"]),
+    *(("mmsa_paper", "matrix_game", runner) for runner in ("vector", "parallel")),
+    *((alg, "matrix_game", "vector") for alg in ("qplex", "cw_qmix", "qtran")),
+])  # fmt: skip
 def test_training_in_two_parts_is_training_in_one(alg, env, runner, tmp_path):
     whole = play(alg, env, tmp_path / "whole", runner=runner, t_max="300", **SAVES)
     half = play(alg, env, tmp_path / "half", runner=runner, t_max="150", **SAVES)
