@@ -26,7 +26,8 @@ SMALL = {"rnn_hidden_dim": 8, "mixing_embed_dim": 6, "hypernet_embed": 10}
 SMALL_MMSA = SMALL | {"sale_embed_dim": 9, "latent_dim": 2, "wm_embed_dim": 11, "wm_width": 12}
 ONLINE = {"wm_hidden": "online", "rollout_hidden": "online"}
 SMALL_POLICY = SMALL | {"critic_hidden_dim": 7}
-SMALL_OF = {"mmsa": SMALL_MMSA} | dict.fromkeys(("mappo", "ippo", "maa2c", "ia2c", "coma"), SMALL_POLICY)
+SMALL_OF = dict.fromkeys(("mappo", "ippo", "maa2c", "ia2c", "coma"), SMALL_POLICY)
+SMALL_OF |= {"mmsa": SMALL_MMSA, "mbvd": SMALL_MMSA}
 
 
 def make_args(config="mmsa", small=True, **settings):

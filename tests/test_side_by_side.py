@@ -29,7 +29,7 @@ LEARNERS = {
     "imagined histories": ("mmsa", MEANS | {"imagined_history_coef": 1, "imagined_history_steps": 10}),
     "the agents' SALE loss, on observations": ("mmsa", MEANS | {"sale_input": "obs", "agent_sale_loss": True}),
     "qplex": ("qplex", {}),
-    "weighted": ("cw_qmix", {}),
+    "weighted": ("cw_qmix", {"central_mixing_dim": 12}),
     "qtran": ("qtran", {}),
     "no world model": ("mmsa", {"use_world_model": False}),
 }
