@@ -20,6 +20,8 @@ from answers import command
 
 MAIN = Path(__file__).parents[1] / "src" / "main.py"
 LONG_EPISODES = "batch_size_run=4 batch_size=8 updates_per_run=4 target_update_interval=40 test_nepisode=8"
+POLICIES = "batch_size_run=4 batch_size=4 test_nepisode=8"  # for methods that learn from fresh episodes
+PICTURES = "batch_size_run=2 batch_size=2 buffer_size=4 test_nepisode=2"
 TASKS = {  # name -> its environment's config, and what follows `with`
     "lbf": ("lbf", ""),
     "3s5z": ("smax", "env_args.map_name=3s5z"),
@@ -29,6 +31,23 @@ TASKS = {  # name -> its environment's config, and what follows `with`
     "rware": ("gymma", f"env_args.key=rware:rware-tiny-2ag-v2 env_args.time_limit=500 {LONG_EPISODES}"),
     "mpe": ("gymma", "env_args.key=pz-mpe-simple-spread-v3 env_args.time_limit=25"),
 }
+DOORS = {  # what comes through gymma's door beside these; some need packages of their own (docs/environments.md)
+    "reference": "pz-mpe-simple-reference-v3 env_args.time_limit=25",
+    "speaker_listener": "pz-mpe-simple-speaker-listener-v4 env_args.time_limit=25",
+    "formation": "pz-mpe-simple-formation-v1 env_args.time_limit=25",
+    "line": "pz-mpe-simple-line-v1 env_args.time_limit=25",
+    "collect_treasure": "mpe2.collect_treasure_v1 env_args.time_limit=25",
+    "climbing": "matrixgames:climbing-nostate-v0 env_args.time_limit=25",
+    "penalty": "matrixgames:penalty-100-nostate-v0 env_args.time_limit=25",
+    "pursuit": f"pz-sisl-pursuit-v5 env_args.time_limit=500 {LONG_EPISODES}",
+    "multiwalker": f"pz-sisl-multiwalker-v9 env_args.time_limit=500 {POLICIES}",
+    "waterworld": f"pz-sisl-waterworld-v4 env_args.time_limit=500 {POLICIES}",
+    "magent": f"magent2.environments.adversarial_pursuit_v4 env_args.time_limit=100 {LONG_EPISODES}",
+    "pistonball": f"pz-butterfly-pistonball-v6 env_args.time_limit=125 env_args.kwargs.n_pistons=4 "
+    f"env_args.kwargs.continuous=False {PICTURES}",
+    "pong": f"small_pong env_args.time_limit=500 {LONG_EPISODES}",
+}
+TASKS |= {name: ("gymma", f"env_args.key={key}") for name, key in DOORS.items()}
 HEADER = (
     "| task | algorithm | steps | minutes | steps/s | steps per CPU second | greedy return before | after "
     "| battles won after |"
