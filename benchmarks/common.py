@@ -58,7 +58,7 @@ def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any
     args = to_args(resolve(alg, "lbf", {key: str(value) for key, value in settings.items()}, CONFIG_DIR))
     args = extended(
         args, n_agents=shape.N, n_actions=shape.A, obs_shape=shape.obs_size, state_shape=shape.state_size,
-        action_space=Discrete(), n_rewards=1, noop=None, obs_image=None,
+        action_space=Discrete(), n_rewards=1, noop=None, obs_images=(),
     )  # fmt: skip
     th.manual_seed(0)
     scheme, groups = scheme_of(shape), {"agents": shape.N}

@@ -26,7 +26,7 @@ def make(method, **changed):
     settings = resolve(method, "lbf", {**TINY, **{k: str(v) for k, v in changed.items()}}, CONFIG_DIR)
     args = extended(
         to_args(settings), n_agents=toy.N, n_actions=toy.A, obs_shape=toy.OBS, state_shape=toy.S,
-        action_space=Discrete(), n_rewards=toy.N, noop=None, obs_image=None,
+        action_space=Discrete(), n_rewards=toy.N, noop=None, obs_images=(),
     )  # fmt: skip
     mac = DreamMAC(toy.SCHEME, toy.GROUPS, args)
     return DreamLearner(mac, toy.SCHEME, Logger(), args), toy.replay()

@@ -264,7 +264,9 @@ def test_a_game_in_turns_is_refused_in_one_line(monkeypatch):
 def test_long_observations_are_flattened_with_a_warning(register, monkeypatch):
     monkeypatch.setattr(Acting, "__init__", long_views(Acting.__init__))
     assert make(register(actions=Discrete(2))).info.notes == (
-        "agents see 12288 numbers, flattened: choose what they need, or smaller pictures",
+        "agents see a picture, 64 x 64 with 3 channels: methods with dreams see it through convolutions",
+        "agents see 12288 numbers, flattened (by all methods but those with dreams): choose what they need, or smaller "
+        "pictures",
     )
 
 

@@ -27,7 +27,7 @@ SCHEME = episode_scheme(
 def settings(**changed):
     """The settings of a tiny model of the toy world."""
     given = dict(
-        n_agents=N, obs_size=OBS, state_size=S, n_avail=A, action_size=A, discrete=True, noop=None, image=None,
+        n_agents=N, obs_size=OBS, state_size=S, n_avail=A, action_size=A, discrete=True, noop=None, images=(),
         agent_id=True, hidden=16, groups=4, classes=4, width=32, layers=1, decoder_width=32, decoder_layers=1,
         attention_layers=1, attention_heads=2, attention_hidden=32, unimix=0.01, kl_prior=0.8, kl_posterior=0.2,
         kl_over="sum", free_nats=0.0, decoder_weight=1.0, obs_loss="squared", reward_head="squared", bins=21,

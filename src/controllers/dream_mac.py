@@ -150,7 +150,7 @@ def world_settings(args: SimpleNamespace) -> WorldSettings:
         action_size=args.n_actions,
         discrete=space.kind != "continuous",
         noop=args.noop,
-        image=args.obs_image,
+        images=args.obs_images,
         agent_id=args.obs_agent_id,
         hidden=args.world_hidden,
         groups=args.latent_groups,

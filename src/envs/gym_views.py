@@ -4,20 +4,22 @@ A mask of actions comes, in this order, as `action_mask` of an observation that 
 agent's info, or from the environment's own method `action_masks()` or `get_avail_actions()`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from envs.multiagentenv import ObsImage
 from envs.task_code import MisfitError, one_line
 
 MASK, REST = "action_mask", "observation"
+SMALLEST_SIDE = 3  # of a picture
 METHODS = ("action_masks", "get_avail_actions")
 
 
 class Reader:
-    """Reads what one agent is shown; `size` numbers.
+    """Reads what one agent is shown; `size` numbers, with `images` among them.
 
     A mask in the observation is no part of them unless `mask_in_obs`; where `observation` is all that is left, that is
     the observation.
@@ -34,6 +36,7 @@ class Reader:
         if not self.space.is_np_flattenable:
             raise MisfitError(f"agent {agent} sees {one_line(self.space)}, no vector of one length")
         self.size = spaces.flatdim(self.space)
+        self.images = tuple(images_in(self.space))
         box = self.space if isinstance(self.space, spaces.Box) else None
         self._shape, self._dtype = (box.shape, box.dtype) if box is not None else (None, None)
 
@@ -56,6 +59,28 @@ class Reader:
     def mask(self, seen: Any) -> Any:
         """Return the mask in the observation, None where it has none."""
         return seen[MASK] if self._masked else None
+
+
+def images_in(space: spaces.Space, start: int = 0) -> Iterator[ObsImage]:
+    """Yield the pictures among the numbers of a flattened space, of which the first stands at `start`.
+
+    A picture is a Box with three axes (or with two, of bytes: grey) whose sides are at least 3. Channels come last,
+    but where there are four or fewer in front and more behind, or where only the last two axes are of one length.
+    """
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for part in space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces:
+            yield from images_in(part, start)
+            start += spaces.flatdim(part)
+    if not isinstance(space, spaces.Box):
+        return
+    shape = (*space.shape, 1) if len(space.shape) == 2 and space.dtype == np.uint8 else space.shape
+    if len(shape) != 3:
+        return
+    first, middle, last = shape
+    channels_first = first <= 4 < last or (middle == last != first)
+    image = ObsImage(start, middle, last, first, True) if channels_first else ObsImage(start, *shape)
+    if min(image.height, image.width) >= SMALLEST_SIDE:
+        yield image
 
 
 def bare(env: Any) -> Any:

@@ -77,6 +77,7 @@ class GymmaEnv(GuardedEnv):
             has_winner=task.won is not None,
             action_space=task.team.space,
             n_rewards=1 if common_reward else n_agents,
+            obs_images=task.images,
             listed=tuple(name for name in (*task.figures, *(f"{name}_sum" for name in sums)) if name != "battle_won"),
             repeatable=task.repeatable,
             notes=task.notes,

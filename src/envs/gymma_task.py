@@ -16,6 +16,7 @@ from envs.action_spaces import random_actions
 from envs.gym_actions import Team, team_of
 from envs.gym_views import Reader, masks_by_method, numbers_in
 from envs.gymma_games import Game, Shown
+from envs.multiagentenv import ObsImage
 from envs.task_code import MisfitError, one_line, running
 from utils.errors import UserError
 
@@ -55,6 +56,12 @@ class Task:
     def obs_shape(self) -> tuple[int, int]:
         """(N, obs_size): the latter is the length of the longest observation."""
         return len(self.readers), max(reader.size for reader in self.readers)
+
+    @cached_property
+    def images(self) -> tuple[ObsImage, ...]:
+        """Pictures in observations, where all agents have the same ones in the same places."""
+        first, *others = (reader.images for reader in self.readers)
+        return first if all(other == first for other in others) else ()
 
     def views(self, game: Game, shown: Shown, over: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return obs (N, obs_size) float32 and avail_actions (N, W); raise `MisfitError` for what does not fit.
@@ -117,10 +124,21 @@ def find_out(where: str, make: Callable[[], Game], time_limit: int, state: str, 
             game.env.close()
     won = next((name for name in WINNING if name in figures), None)
     size = size or int(np.prod(task.obs_shape))
-    if task.obs_shape[1] > LONG:
-        long = f"agents see {task.obs_shape[1]} numbers, flattened: choose what they need, or smaller pictures"
-        found["notes"] = (long, *found["notes"])
+    found["notes"] = (*_about_views(task), *found["notes"])
     return replace(task, state_size=size, won=won, figures=tuple(figures), **found)
+
+
+def _about_views(task: Task) -> Iterator[str]:
+    """Yield what is to be said of pictures and of long observations."""
+    images, size = task.images, task.obs_shape[1]
+    for image in images:
+        yield (
+            f"agents see a picture, {image.height} x {image.width} with {image.channels} channels"
+            f"{', which come first' if image.channels_first else ''}: methods with dreams see it through convolutions"
+        )
+    if size > LONG:
+        whom = " (by all methods but those with dreams)" if images else ""
+        yield f"agents see {size} numbers, flattened{whom}: choose what they need, or smaller pictures"
 
 
 def _timed(make: Callable[[], Game]) -> tuple[Game, float]:

@@ -16,6 +16,24 @@ from envs.action_spaces import ActionSpace, Discrete
 from utils.errors import UserError
 
 
+class ObsImage(NamedTuple):
+    """Where a picture lies in an observation: height * width * channels numbers from `start` on.
+
+    They are laid flat with channels innermost, or with `channels_first` outermost.
+    """
+
+    start: int
+    height: int
+    width: int
+    channels: int
+    channels_first: bool = False
+
+    @property
+    def stop(self) -> int:
+        """Where the next numbers begin."""
+        return self.start + self.height * self.width * self.channels
+
+
 @dataclass(frozen=True)
 class EnvInfo:
     """What the framework needs to know about an environment before the first episode.
@@ -28,7 +46,7 @@ class EnvInfo:
     lists of episodes have columns for, and `notes` is what was found out of the task, one line each.
     `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
-    `obs_image` is (height, width, channels) where an observation is a picture, laid flat.
+    `obs_images` are the pictures in every agent's observation, in order; the other numbers lie between them.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
     """
 
@@ -44,7 +62,7 @@ class EnvInfo:
     repeatable: bool = True
     action_space: ActionSpace = field(default_factory=Discrete)
     n_rewards: int = 1
-    obs_image: tuple[int, int, int] | None = None
+    obs_images: tuple[ObsImage, ...] = ()
     listed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 

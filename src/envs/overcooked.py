@@ -85,7 +85,8 @@ class OvercookedEnv(ViewedEnv):
 
     def render_observation(self, obs: np.ndarray) -> np.ndarray:
         """Draw what the first cook sees, a cell's colours as strong as what is seen there."""
-        seen = np.nan_to_num(obs[0]).reshape(self.info.obs_image)
+        (image,) = self.info.obs_images
+        seen = np.nan_to_num(obs[0]).reshape(image.height, image.width, image.channels)
         picture = np.full((*seen.shape[:2], 3), 250.0)
         for layer, colour in COLOURS.items():
             strength = seen[..., layer, None].clip(0, 1)

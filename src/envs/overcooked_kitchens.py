@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from envs.jax_groups import MOST, call, in_groups, jax, jnp, package
-from envs.multiagentenv import EnvBatch, EnvInfo, Outcome, View
+from envs.multiagentenv import EnvBatch, EnvInfo, ObsImage, Outcome, View
 
 ACTIONS = ("up", "down", "right", "left", "stay", "interact")
 COOKS = ("agent_0", "agent_1")
@@ -27,8 +27,8 @@ class Kitchen:
             warnings.simplefilter("ignore", DeprecationWarning)  # there is a second version, which is another task
             self.env = suite.Overcooked(suite.overcooked_layouts[layout], random_start, max_steps)
         obs, state = jax.eval_shape(self.env.reset, jax.random.PRNGKey(0))
-        self.image = tuple(obs[COOKS[0]].shape)  # (R, C, 26)
-        size = int(np.prod(self.image))
+        picture = ObsImage(0, *obs[COOKS[0]].shape)  # (R, C, 26)
+        size = picture.stop
         self.info = EnvInfo(
             n_agents=len(COOKS),
             n_actions=len(ACTIONS),
@@ -38,7 +38,7 @@ class Kitchen:
             obs_dtype=np.dtype(np.uint8),
             state_dtype=np.dtype(np.uint8),
             has_winner=False,
-            obs_image=self.image,
+            obs_images=(picture,),
         )
         self._leaves, self._structure = jax.tree.flatten(state)
         self.memory = sum(leaf.size for leaf in self._leaves)

@@ -105,7 +105,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             action_space=info.action_space,
             n_rewards=info.n_rewards,
             noop=info.noop,
-            obs_image=info.obs_image,
+            obs_images=info.obs_images,
             obs_shape=info.obs_size,
             state_shape=info.state_size,
         )

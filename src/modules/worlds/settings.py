@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from modules.worlds.pictures import Image
+
 
 @dataclass(frozen=True)
 class WorldSettings:
     """What the task fixes, then what src/config/algs/dreamer.yaml explains setting by setting.
 
     `action_size` is V, an action as networks read it; `n_avail` is W; `noop` the action of an absent agent alone, or
-    None; `image` is (height, width, channels) where an observation is a picture, laid flat.
+    None; `images` are the pictures in an observation, see `pictures.py`.
     """
 
     n_agents: int
@@ -18,7 +20,7 @@ class WorldSettings:
     action_size: int
     discrete: bool
     noop: int | None
-    image: tuple[int, int, int] | None
+    images: tuple[Image, ...]
     agent_id: bool
     hidden: int
     groups: int

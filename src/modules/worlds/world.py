@@ -35,7 +35,7 @@ from modules.worlds.latents import (
     straight_through,
 )
 from modules.worlds.mlp import MLP, Hidden
-from modules.worlds.pictures import PictureDecoder, PictureEncoder
+from modules.worlds.pictures import SeenDecoder, SeenEncoder
 from modules.worlds.settings import WorldSettings
 
 
@@ -55,8 +55,8 @@ class World(nn.Module, ABC):
         self.features_size = self.H + self.Z
         self.rewards = number_head(s.reward_head, s.bins, s.bins_range)
         self.register_buffer("ids", th.eye(s.n_agents), persistent=False)
-        numbers = s.obs_size if s.image is None else s.width
-        self.picture_encoder = None if s.image is None else PictureEncoder(s.image, s.width)
+        self.seen = SeenEncoder(s.images, s.obs_size, s.width) if s.images else None
+        numbers = s.obs_size if self.seen is None else self.seen.size
         self.encoder = Hidden(numbers + s.n_agents * s.agent_id, s.width, s.layers)
         self.before_gru = Hidden(self.Z + s.action_size, s.width, 1)
         self.gru = nn.GRUCell(s.width, s.hidden)
@@ -135,8 +135,8 @@ class World(nn.Module, ABC):
     def embed(self, obs: Tensor) -> Tensor:
         """Return what the posterior reads of observations (…, N, I), each with its agent's number: (…, N, width)."""
         obs = symlog(obs) if self.settings.obs_loss == "symlog" else obs
-        if self.picture_encoder is not None:
-            obs = self.picture_encoder(obs)
+        if self.seen is not None:
+            obs = self.seen(obs)
         if self.settings.agent_id:
             obs = th.cat([obs, self.ids.expand(*obs.shape[:-1], self.n_agents)], dim=-1)
         return self.encoder(obs)
@@ -275,7 +275,7 @@ class World(nn.Module, ABC):
 
 
 def make_obs_out(settings: WorldSettings) -> nn.Module:
-    """Return what turns the decoder's hidden layer into an observation: a linear layer, or convolutions."""
-    if settings.image is None:
+    """Return what turns the decoder's hidden layer into an observation: a linear layer, convolutions for pictures."""
+    if not settings.images:
         return nn.Linear(settings.decoder_width, settings.obs_size)
-    return PictureDecoder(settings.decoder_width, settings.image)
+    return SeenDecoder(settings.decoder_width, settings.images, settings.obs_size)
