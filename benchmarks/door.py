@@ -29,11 +29,12 @@ SETTINGS = {
 
 
 class Idle(ParallelEnv):
-    """N agents with `size` numbers to see and five actions: a step does nothing."""
+    """N agents with `size` numbers to see and five actions: a step does nothing, or as much as adding numbers takes."""
 
     metadata = {"name": "idle_v0"}  # noqa: RUF012
 
-    def __init__(self, n: int = 3, size: int = 18) -> None:
+    def __init__(self, n: int = 3, size: int = 18, numbers: int = 0) -> None:
+        self._numbers = numbers
         self.possible_agents = [f"agent_{i}" for i in range(n)]
         self.agents = list(self.possible_agents)
         self._seen = {agent: np.zeros(size, np.float32) for agent in self.agents}
@@ -53,7 +54,8 @@ class Idle(ParallelEnv):
         return self._seen, self._infos
 
     def step(self, actions: dict[str, int]) -> tuple[Any, ...]:
-        """Do nothing."""
+        """Add up."""
+        sum(range(self._numbers))
         return self._seen, *self._told, self._infos
 
 

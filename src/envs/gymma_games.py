@@ -5,6 +5,7 @@ What a task returns is checked where it comes in: `MisfitError`, one line, says 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -49,8 +50,9 @@ class Game(ABC):
     def step(self, actions: Sequence[Any]) -> Step:
         """Take the joint action, one member of each agent's action space."""
 
+    @cached_property
     def state(self) -> Callable[[], Any] | None:
-        """Return the environment's own `state()`, if it has one."""
+        """The environment's own `state()`, if it has one."""
         methods = (getattr(env, "state", None) for env in (self.env, bare(self.env)))
         return next((method for method in methods if callable(method)), None)
 
@@ -132,14 +134,14 @@ class ParallelGame(Game):
         """Step the environment."""
         chosen = dict(zip(self.names, actions, strict=True))
         acting = list(self.env.agents)
-        told = self.env.step({agent: chosen[agent] for agent in acting})
+        told = self.env.step(chosen if acting == self.names else {agent: chosen[agent] for agent in acting})
         if not isinstance(told, tuple) or len(told) != 5:
             raise MisfitError("step() must return observations, rewards, terminations, truncations and infos")
         seen, rewards, ended, cut, infos = told
-        ends = _each(ended, acting, "termination")
-        over = all(map(np.logical_or, ends, _each(cut, acting, "truncation"))) if not all(ends) else True
+        ends, cuts = _each(ended, acting, "termination"), _each(cut, acting, "truncation")
+        over = all(end or cut for end, cut in zip(ends, cuts, strict=True))
         here = self._here()
-        finished = bool(over) and not set(here) - set(acting)
+        finished = over and not set(here) - set(acting)
         terminated = finished and all(ends)
         shown = self._shown(seen, infos, acting if finished else here)  # the package empties `agents` at the end
         return Step(shown, self._rewards(rewards, acting), terminated, finished and not terminated)

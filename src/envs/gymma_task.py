@@ -96,7 +96,7 @@ class Task:
 
     def state(self, game: Game) -> np.ndarray:
         """Return the environment's own state: (`state_size`,) float32."""
-        state = np.asarray(game.state()(), dtype=np.float32).reshape(-1)
+        state = np.asarray(game.state(), dtype=np.float32).reshape(-1)
         if len(state) != self.state_size:
             raise MisfitError(f"state() has {len(state)} numbers, and had {self.state_size} before")
         return state
@@ -155,7 +155,7 @@ def _timed(make: Callable[[], Game]) -> tuple[Game, float]:
 
 def _state_size(game: Game) -> int:
     """Return the length of the environment's own state; 0 where it has none."""
-    method = game.state()
+    method = game.state
     try:
         return np.asarray(method(), dtype=np.float32).size if method is not None else 0
     except (NotImplementedError, TypeError, ValueError):  # PettingZoo's base class; another thing of this name

@@ -182,15 +182,14 @@ class BaseRunner(ABC):
                 active, outcomes = _pick(kept, active, outcomes)
                 actions, hidden = actions[kept], hidden[kept]
             if active:
-                _write_outcomes(together, together.rows(active), t, actions, outcomes)
-            going_on = []
-            for row, (slot, outcome) in enumerate(zip(active, outcomes, strict=True)):
-                returns[slot] += outcome.reward
-                if outcome.terminated or outcome.truncated:
-                    together.results[slot] = _result(together.seeds[slot], returns[slot], t + 1, outcome)
-                else:
-                    going_on.append(row)
-            if len(going_on) < len(active):
+                rows = together.rows(active)
+                returns[rows] += _write_outcomes(together, rows, t, actions, outcomes)
+            over = [row for row, outcome in enumerate(outcomes) if outcome.terminated or outcome.truncated]
+            if over:
+                for row in over:
+                    slot = active[row]
+                    together.results[slot] = _result(together.seeds[slot], returns[slot], t + 1, outcomes[row])
+                going_on = sorted(set(range(len(active))) - set(over))
                 (active,), hidden = _pick(going_on, active), hidden[going_on]
             t += 1
             self.clock.lap("batch")
@@ -227,13 +226,17 @@ def _pick(rows: Sequence[int], *columns: Sequence[Any]) -> tuple[list[Any], ...]
     return tuple([column[row] for row in rows] for column in columns)
 
 
-def _write_outcomes(together: _Round, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]) -> None:
+def _write_outcomes(
+    together: _Round, slots: Rows, t: int, actions: np.ndarray, outcomes: Sequence[Outcome]
+) -> np.ndarray:
+    """Write what joint actions led to; return the rewards (n, n_rewards)."""
     rewards, ended, _, _, views = zip(*outcomes, strict=True)
-    each = len(outcomes), -1
-    led_to = {"reward": np.array(rewards).reshape(each), "terminated": np.array(ended)[:, None]}
+    told = np.array(rewards).reshape(len(outcomes), -1)
+    led_to = {"reward": told, "terminated": np.array(ended)[:, None]}
     together.batch.update({"actions": actions.reshape(*actions.shape[:2], -1), **led_to}, bs=slots, ts=t)
     check_finite(together.batch, ("reward",), slots, t, together.seeds)
     _write_views(together, slots, t + 1, views)
+    return told
 
 
 def _write_views(together: _Round, slots: Rows, t: int, views: Sequence[View]) -> None:
