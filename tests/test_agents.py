@@ -20,6 +20,7 @@ from fixtures_mmsa import (
 from controllers import REGISTRY as CONTROLLERS
 from learners.targets import greedy_actions
 from modules.agents import REGISTRY as AGENTS
+from modules.agents import every_action
 
 KINDS = {
     "rnn": ("qmix", {}),
@@ -233,3 +234,19 @@ def test_without_memory_a_row_says_what_it_says_wherever_it_stands(kind, share):
     th.testing.assert_close(together, alone)
     first, layer = agent.encoder.fc1, agent.encoder.layer[0]
     th.testing.assert_close(together, layer(first(x).relu()).tanh(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"sale_input": "obs", "phi_input": "obs"}, {"sale_skip": False}])
+def test_values_scored_in_blocks_of_rows_are_those_of_whole_layers(monkeypatch, settings):
+    agent = shaken(make_learner("mmsa", **settings).agent)
+    h, obs = th.rand(7, 2, N, 8) * 2 - 1, th.randn(7, 2, N, OBS)
+    whole = agent.q_from_hidden(h, obs)
+    monkeypatch.setattr(every_action, "BLOCK", 10 * A * 9)  # four blocks, the last of them smaller
+    scored = []
+    inner = every_action.score
+    monkeypatch.setattr(every_action, "score", lambda *given: scored.append(given) or inner(*given))
+    with th.no_grad():
+        th.testing.assert_close(agent.q_from_hidden(h, obs), whole.detach())
+    assert every_action.rows_of_a_block(scored[0][0]) == 11 and len(scored) == 1
+    agent.q_from_hidden(h, obs)
+    assert len(scored) == 1  # which has no gradient

@@ -4,7 +4,11 @@ Letters: B episodes, T steps, D latent size; a learner has rows in place of (B, 
 the number of steps that count, 0 where a step does not. Sums over parts of a batch then add up to the batch's mean.
 """
 
+from typing import Any
+
+import torch as th
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from modules.world_model import Embeddings, Gaussian
 
@@ -22,8 +26,7 @@ def squared_error(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor
 
 def gaussian_kl(p: Gaussian, q: Gaussian) -> Tensor:
     """``KL[p ‖ q]`` of diagonal Gaussians, summed over the last axis: (…, D) -> (…)."""
-    ratio = p.std / q.std
-    return (0.5 * (ratio.square() + ((p.mean - q.mean) / q.std).square() - 1) - ratio.log()).sum(dim=-1)
+    return _SharedKL.apply(*p, *q, 1.0, 1.0)
 
 
 def kl_to_standard_normal(p: Gaussian) -> Tensor:
@@ -37,11 +40,34 @@ def balanced_kl(posterior: Gaussian, prior: Gaussian, alpha: float | None) -> Te
     The value is KL[q ‖ p] whatever α; α is the share of the gradient that the posterior gets. None does not balance:
     both get all of it.
     """
-    if alpha is None:
-        return gaussian_kl(posterior, prior)
-    to_posterior = gaussian_kl(posterior, prior.detach())
-    to_prior = gaussian_kl(posterior.detach(), prior)
-    return alpha * to_posterior + (1 - alpha) * to_prior
+    shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return _SharedKL.apply(*posterior, *prior, *shares)
+
+
+class _SharedKL(th.autograd.Function):
+    """``KL[q ‖ p]``, of whose gradient either side gets a share: worked out once, and not once for each side."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q_mean: Tensor, q_std: Tensor, p_mean: Tensor, p_std: Tensor, q_share: float, p_share: float
+    ) -> Tensor:
+        per_std = p_std.reciprocal()
+        ratio, apart = q_std * per_std, (q_mean - p_mean).mul_(per_std)
+        squares = ratio.square().addcmul_(apart, apart)
+        ctx.save_for_backward(per_std, ratio, apart, squares)
+        ctx.shares = q_share, p_share
+        return squares.sub(1).mul_(0.5).sub_(ratio.log()).sum(dim=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        per_std, ratio, apart, squares = ctx.saved_tensors
+        q_share, p_share = ctx.shares
+        scale = grad.unsqueeze(-1) * per_std
+        for_mean = apart * scale
+        for_q_std = (ratio - ratio.reciprocal()).mul_(scale)
+        for_p_std = scale.addcmul_(squares, scale, value=-1)
+        return q_share * for_mean, for_q_std.mul_(q_share), for_mean.mul_(-p_share), for_p_std.mul_(p_share), None, None
 
 
 def kl_loss(

@@ -16,7 +16,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modules.linear import product, stacked, weight_gradient
+from modules.linear import add_product_, product, stacked, weight_gradient
 
 
 class _Unroll(th.autograd.Function):
@@ -34,18 +34,18 @@ class _Unroll(th.autograd.Function):
         to_n = th.ones(3 * H, 1, dtype=x.dtype, device=x.device)
         to_n[2 * H :] = 2.0
         w_g, b_g = 2 * to_n * w_h, to_n[:, 0] * (b_h - w_h.sum(dim=-1))
-        gates = product(x, to_n * w_x, to_n[:, 0] * b_x)  # becomes r, z, n step by step
+        (w_r_z, w_n), (b_r_z, b_n) = w_g.split([2 * H, H], dim=-2), b_g.split([2 * H, H], dim=-1)
+        b_x = (to_n[:, 0] * b_x).index_add(-1, th.arange(2 * H, device=x.device), b_r_z)
+        gates = product(x, to_n * w_x, b_x)  # becomes r, z, n step by step
         halves, from_h = (x.new_empty(*x.shape[:-1], H) for _ in range(2))  # (1 + h') / 2, and 2 (W_n' h + b_n')
-        g, keeps = start.add(1).mul_(0.5), any(ctx.needs_input_grad)
+        from_h.copy_(b_n.unsqueeze(-2))
+        g = start.add(1).mul_(0.5)
         r_zs, ns = (part.split(sizes, -2) for part in gates.split([2 * H, H], dim=-1))
         steps = zip(sizes, r_zs, ns, from_h.split(sizes, -2), halves.split(sizes, -2), strict=True)
-        for size, r_z, n, kept, out in steps:
+        for size, r_z, n, for_n, out in steps:
             g = g[..., :size, :]
-            for_r_z, for_n = product(g, w_g, b_g).split([2 * H, H], dim=-1)
-            r, z = r_z.add_(for_r_z).sigmoid_().chunk(2, dim=-1)
-            if keeps:
-                kept.copy_(for_n)
-            g = th.lerp(n.addcmul_(r, for_n).sigmoid_(), g, z, out=out)
+            r, z = add_product_(r_z, g, w_r_z).sigmoid_().chunk(2, dim=-1)
+            g = th.lerp(n.addcmul_(r, add_product_(for_n, g, w_n)).sigmoid_(), g, z, out=out)
         h = halves.mul_(2).sub_(1)
         ctx.save_for_backward(x, start, w_x, w_h, gates, from_h, h)
         ctx.sizes = sizes
@@ -63,8 +63,8 @@ class _Unroll(th.autograd.Function):
         aten = th.ops.aten
         by_n = aten.tanh_backward(1 - z, n)
         at = gates.new_empty(*n.shape[:-1], 3, n.shape[-1])
-        at[..., 0, :] = aten.sigmoid_backward(from_h.mul(by_n).mul_(0.5), r)
-        at[..., 1, :] = aten.sigmoid_backward(before - n, z)
+        aten.sigmoid_backward(from_h.mul(by_n).mul_(0.5), r, grad_input=at[..., 0, :])
+        aten.sigmoid_backward(before - n, z, grad_input=at[..., 1, :])
         th.mul(by_n, r, out=at[..., 2, :])
 
         at_h = th.empty_like(h)  # the gradient at every h', from its own step and from those after it

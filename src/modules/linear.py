@@ -72,15 +72,24 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return ONE_DNN(x, _laid_out(weight), bias, "none", [], "")
 
 
+def add_product_(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Add ``x Wᵀ`` to `out (…, M, O)` in place, for code with a gradient of its own; shapes as in `product`."""
+    if weight.dim() == 3:
+        return out.baddbmm_(x, weight.mT)
+    if len(x) >= FEW_ROWS and _one_dnn_takes(x):
+        return out.add_(product(x, weight))
+    return out.addmm_(x, weight.t())
+
+
 def _better_in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    unround = len(weight) > 64 and len(weight) % 8 != 0
-    return unround and len(x) > MANY_ROWS and x.dim() == 2 and bias is not None and x.device.type == "cpu"
+    wide = len(weight) >= 128 or (len(weight) > 64 and len(weight) % 8 != 0)
+    return wide and len(x) > MANY_ROWS and x.dim() == 2 and bias is not None and x.device.type == "cpu"
 
 
 def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     out = x.new_empty(len(x), len(weight))
     for rows, result in zip(x.split(BLOCK), out.split(BLOCK), strict=True):
-        th.addmm(bias, rows, weight.t(), out=result)
+        th.mm(rows, weight.t(), out=result).add_(bias)
     return out
 
 

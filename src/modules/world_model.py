@@ -115,7 +115,7 @@ class GaussianEncoder(Perceptron):
     def distribution(self, on_input: Tensor) -> Gaussian:
         """Return the distribution from what `on_input` gives; of the first D outputs, `finish` gives the mean."""
         mean, raw = self.finish(on_input).chunk(2, dim=-1)
-        return Gaussian(mean, functional.softplus(raw) + MIN_STD)
+        return Gaussian(mean, functional.softplus(raw.contiguous()) + MIN_STD)  # on columns it takes six times as long
 
 
 class WorldModel(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.activations import ELU
+from modules.agents import every_action
 from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
@@ -149,6 +150,9 @@ class SALERNNAgent(nn.Module):
         without a nonlinearity are one product: g's third with the head's part for z^oa, and φ with the head's part
         for φ^oa, since AvgL1Norm divides all of an embedding by one number.
         """
+        if not th.is_grad_enabled() and self._in_blocks(z):
+            rows = every_action.score(self._by_action(), z.flatten(0, -2), self.phi.x_part(read).flatten(0, -2))
+            return rows.view(*z.shape[:-1], -1)
         g, (weight_z, weight_za, weight_phi) = self.value_sale.g, self.head.parts()
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
             before_third = g.finish(g.first.every(z))
@@ -158,6 +162,26 @@ class SALERNNAgent(nn.Module):
         first += of_state.unsqueeze(self.phi.actions_axis)
         q = self.head.finish(self._add_phi(first, read, weight_phi))
         return q.transpose(-1, -2) if self.phi.actions_axis == -3 else q
+
+    def _in_blocks(self, z: Tensor) -> bool:
+        """Say whether there are enough rows on a CPU, of agents that share parameters, to be scored in blocks."""
+        shared, many = self.phi.actions_axis == -2, z.numel() * self.phi.n_actions > every_action.BLOCK
+        return shared and many and z.device.type == "cpu" and self.normalise_phi.name == "avgl1"
+
+    def _by_action(self) -> every_action.Layers:
+        """Return the layers between z^o, φ's part for what it reads, and Q."""
+        g, phi, head, A = self.value_sale.g, self.phi, self.head, self.phi.n_actions
+        weight_z, weight_za, weight_phi = head.parts()
+        table, identity = phi.action_table, th.eye(len(weight_z), dtype=weight_z.dtype)
+        return every_action.Layers(
+            first=(g.first.x_weight.t().repeat(1, A), (g.first.action_table + g.first.linear.bias).flatten()),
+            second=(g.second.weight.t(), g.second.bias),
+            third=(weight_za @ g.third.weight).t(),
+            of_z=(weight_z.t().repeat(1, A), (head.first.bias + weight_za @ g.third.bias).repeat(A)),
+            phi=(identity.repeat(1, A), table.flatten()),
+            of_phi=(weight_phi.t().repeat(1, A), (table @ weight_phi.t()).flatten()),
+            last=(head.last.weight.t(), head.last.bias),
+        )
 
     def _add_phi(self, first: Tensor, read: Tensor, weight_phi: Tensor) -> Tensor:
         """Add ``W_φ φ^oa`` of every action to ``first (…, A, E)``, in place."""
