@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch as th
 
-from components.episode_batch import EpisodeBatch, episode_scheme
+from components import EXPERIENCES
+from components.episode_batch import EpisodeBatch, episode_scheme, lay_out
 from envs import env_path
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import Limits
@@ -198,3 +199,24 @@ def test_a_clone_has_memory_of_its_own_and_takes_over_other_episodes():
         np.testing.assert_array_equal(copy.array(name), value)
         np.testing.assert_array_equal(batch.array(name), other.array(name))
     assert not th.equal(copy.storage, other.storage)
+
+
+RECORD = lay_out(scheme_of(), GROUPS)[1]
+EPISODE = th.zeros(4, RECORD, dtype=th.uint8)
+OTHERS = {
+    "wider": EPISODE.repeat(1, 2), "floats": EPISODE.float(), "flat": EPISODE[0], "no action": EPISODE[:1],
+    "too long": EPISODE.repeat(3, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("experience", EXPERIENCES)
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_experience_takes_up_an_episode_of_another_form(experience, other):
+    kept = EXPERIENCES[experience](scheme_of(), GROUPS, 10, 7, seed=0)
+    rng_state = kept.rng_state()
+    with pytest.raises(ValueError, match="another form"):
+        kept.restore(2, [EPISODE, OTHERS[other]], rng_state)
+    with pytest.raises(ValueError, match=r"2 .*of 1"):
+        kept.restore(1, [EPISODE, EPISODE], rng_state)
+    kept.restore(2, [EPISODE, EPISODE], rng_state)
+    assert kept.inserted == 2 and len(kept.since(0)) == 2

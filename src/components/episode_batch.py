@@ -11,7 +11,7 @@ whether the task ended with it. An episode of L actions fills rows 0 … L; row 
 `filled` marks rows 0 … L, so ``filled[:, 1:]`` marks the transitions, however the episode ended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -88,6 +88,22 @@ def lay_out(scheme: Scheme, groups: Mapping[str, int]) -> tuple[dict[str, Field]
         offset += fields[name].n_bytes
     widest = max(dtype.itemsize for dtype in dtypes.values())
     return fields, -(-offset // widest) * widest
+
+
+def refuse_other_form(
+    episodes: Sequence[Tensor], inserted: int, scheme: Scheme, groups: Mapping[str, int], max_seq_length: int
+) -> None:
+    """Raise ValueError for what cannot be the last of `inserted` episodes of a scheme, each as the rows that it fills.
+
+    A row is a record (uint8); an episode has an action at least, hence two rows, and at most `max_seq_length`.
+    """
+    if len(episodes) > inserted:
+        raise ValueError(f"there are {len(episodes)} episodes of {inserted}")
+    _, record = lay_out(scheme, groups)
+    for episode in episodes:
+        fits = episode.shape[1:] == (record,) and 2 <= len(episode) <= max_seq_length
+        if episode.dtype != th.uint8 or not fits:
+            raise ValueError("there are episodes of another form")
 
 
 class EpisodeBatch:

@@ -7,7 +7,7 @@ import torch as th
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from components.episode_batch import EpisodeBatch, Scheme, lay_out
+from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
 
 
 class FreshEpisodes:
@@ -56,12 +56,11 @@ class FreshEpisodes:
         return self.episodes[number - self.oldest :]
 
     def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
-        """Take up the waiting episodes, the last of `inserted` ever. Raises ValueError for those of another task."""
-        assert len(episodes) <= inserted, (len(episodes), inserted)
-        _, record = lay_out(self.scheme, self.groups)
-        for episode in episodes:
-            if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:
-                raise ValueError("the waiting episodes are of another form")
+        """Take up the waiting episodes, the last of `inserted` ever.
+
+        Raises ValueError for those of another task, or too many.
+        """
+        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
         self.episodes, self.inserted = [episode.to(self.device) for episode in episodes], inserted
 
     def rng_state(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch as th
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from components.episode_batch import EpisodeBatch, Scheme, lay_out
+from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
 
 
 class ReplayBuffer:
@@ -69,10 +69,7 @@ class ReplayBuffer:
         """
         if len(episodes) != min(inserted, self.buffer_size):
             raise ValueError(f"replay holds {len(episodes)} of {inserted} episodes")
-        _, record = lay_out(self.scheme, self.groups)
-        for episode in episodes:
-            if episode.dtype != th.uint8 or episode.shape[1:] != (record,) or len(episode) > self.max_seq_length:
-                raise ValueError("replay holds episodes of another form")
+        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
         first = inserted - len(episodes)
         places = {k % self.buffer_size: episode for k, episode in enumerate(episodes, start=first)}
         self.episodes = [places[place].to(self.device) for place in range(len(episodes))]

@@ -15,7 +15,7 @@ import numpy as np
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch, Scheme, lay_out
+from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,9 @@ class SegmentReplay:
     def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
         """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state.
 
-        Raises ValueError for episodes of another task.
+        Raises ValueError for episodes of another task, or too many.
         """
-        _, record = lay_out(self.scheme, self.groups)
-        for episode in episodes:
-            fits = episode.shape[1:] == (record,) and 2 <= len(episode) <= self.max_seq_length
-            if episode.dtype != th.uint8 or not fits:
-                raise ValueError("replay holds episodes of another form")
+        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
         self.inserted = self.oldest = inserted - len(episodes)
         self.steps = 0
         self._episodes, self._rewarded = {}, {}

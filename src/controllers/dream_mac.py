@@ -88,18 +88,10 @@ class DreamMAC:
         draws: np.ndarray | None,
         bs: Rows = slice(None),
     ) -> tuple[np.ndarray, Tensor]:
-        """Choose actions for the episodes `bs` at step `t_ep`.
+        """Choose actions as `BasicMAC.select_actions` does: (n, N, …), as the action space has them.
 
-        Args:
-            batch: episodes on the CPU, with observations and availability written up to `t_ep`.
-            t_ep: step within the episode.
-            hidden: (n, N, F), as `init_hidden` or the last call gave it.
-            epsilon: not read: with `draws` it draws, without them it takes the best.
-            draws: (n, N, G + D), this step's part of `draws`, or None.
-            bs: the n episodes of `batch` that act.
-
-        Returns:
-            actions (n, N, …) as the action space has them, and what to carry on, (n, N, F).
+        What is carried on as `hidden` is (n, N, F), `draws` are (n, N, G + D): with them it draws, without them it
+        takes the best; `epsilon` is not read.
         """
         density, features = self._density(batch, t_ep, hidden, bs, draws)
         if draws is None:
