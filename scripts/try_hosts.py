@@ -22,7 +22,8 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "src")]
 
 from plugin.interpreter import described
 from plugin.mendings import NAMES
-from utils.errors import UserError
+from utils.errors import RunFailedError, UserError
+from utils.exits import exit_code
 
 MINUTES = 10  # for one command
 SHORT = (
@@ -40,7 +41,11 @@ class FailedStepError(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Try all pairs and print the table; 1 if a cell is neither «works» nor a refusal."""
+    """Try all pairs, print the table, and return the exit code: 1 if a cell is neither «works» nor a refusal."""
+    return exit_code(lambda: _work(argv), "what was tried until now is printed above")
+
+
+def _work(argv: Sequence[str]) -> None:
     args = _parse(argv)
     pythons = {python: _name(python) for python in args.python}
     print(f"| | {' | '.join(pythons.values())} |\n|---|{'---|' * len(pythons)}", flush=True)
@@ -52,7 +57,8 @@ def main(argv: Sequence[str]) -> int:
             bad |= not verdict.startswith(("works", "refused"))
             print(f" | {verdict}", end="", flush=True)
         print(" |", flush=True)
-    return int(bad)
+    if bad:
+        raise RunFailedError("some cell is neither «works» nor a refusal: see the table above")
 
 
 def _parse(argv: Sequence[str]) -> Namespace:

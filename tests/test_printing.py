@@ -46,7 +46,8 @@ def reader_gone():
 
 
 @pytest.mark.parametrize(
-    "command", ["main", "study", "plot", "record", "doctor", "inspect_world_model", "install_plugin", "mend_host"]
+    "command",
+    ["main", "study", "plot", "record", "doctor", "inspect_world_model", "install_plugin", "mend_host", "try_hosts"],
 )
 def test_a_command_whose_reader_has_gone_ends_without_a_word(command, monkeypatch, capfd):
     monkeypatch.syspath_prepend(ROOT / "scripts")
