@@ -5,13 +5,13 @@
 Plays simple spread, and environments that do nothing, in turn by themselves (`step` with a dict of actions, and
 `state()` where the adapter takes the environment's own) and through the adapter with all that a runner asks of it,
 block after block, so that a slow minute of the machine hits both. The same actions, one episode without an end, no
-networks. The difference is the median over blocks.
+networks. The difference is of the quickest tenths of the blocks, which are short: what else the machine does mostly
+falls on others.
 """
 
 import argparse
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,8 @@ def players(key: str, kwargs: str, state: str) -> tuple[int, Callable[[int], flo
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=41)
-    parser.add_argument("--steps", type=int, default=200, help="of a block")
+    parser.add_argument("--blocks", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=20, help="of a block")
     args = parser.parse_args()
     tasks = [("simple spread", SPREAD, "{}", state) for state in ("auto", "concat")]
     tasks += [(f"nothing, {n} agents", IDLE, f'{{"n": {n}}}', "concat") for n in (1, 3, 10, 30)]
@@ -99,8 +99,8 @@ def main() -> None:
     for name, key, kwargs, state in tasks:
         n, alone, adapted = players(key, kwargs, state)
         times = [(alone(args.steps), adapted(args.steps)) for _ in range(args.blocks)]
-        added = median(b - a for a, b in times) / n
-        print(f"| {name} | {state} | {1e6 * median(a for a, _ in times):.0f} | {1e6 * added:.1f} |", flush=True)
+        bare, both = (float(np.quantile(column, 0.1)) for column in zip(*times, strict=True))
+        print(f"| {name} | {state} | {1e6 * bare:.0f} | {1e6 * (both - bare) / n:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
