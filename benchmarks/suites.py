@@ -58,8 +58,9 @@ def train(task: str, alg: str, args: argparse.Namespace) -> str:
     """Train once and return the table's row."""
     env, settings = TASKS[task]
     results = Path(args.results) / f"{task}-{alg}"
-    words = [f"--config={alg}", f"--env-config={env}", "with", *settings.split(), f"t_max={args.steps}"]
-    words += [f"seed={args.seed}", "device=cpu", f"local_results_path={results}", *args.settings]
+    given = [*settings.split(), f"t_max={args.steps}", f"seed={args.seed}", "device=cpu", *args.settings]
+    latest = {word.partition("=")[0]: word for word in given}
+    words = [f"--config={alg}", f"--env-config={env}", "with", *latest.values(), f"local_results_path={results}"]
     cpu_before = cpu_seconds()
     subprocess.run([sys.executable, str(MAIN), *words], check=True, stdout=subprocess.DEVNULL)
     cpu = cpu_seconds() - cpu_before
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--algs", nargs="+", default=["mmsa", "qmix", "vdn"])
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE", help="for all runs, after the task's")
+    parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE", help="in place of a task's")
     parser.add_argument("--results", default="results/suites", help="a folder that holds no such runs yet")
     args = parser.parse_args()
     print(HEADER + "\n" + "|---" * (HEADER.count("|") - 1) + "|")
