@@ -20,7 +20,7 @@ from fixtures_mmsa import (
 from controllers import REGISTRY as CONTROLLERS
 from learners.targets import greedy_actions
 from modules.agents import REGISTRY as AGENTS
-from modules.agents import every_action
+from modules.agents import every_action, sale_rnn_agent
 
 KINDS = {
     "rnn": ("qmix", {}),
@@ -241,7 +241,8 @@ def test_values_scored_in_blocks_of_rows_are_those_of_whole_layers(monkeypatch, 
     agent = shaken(make_learner("mmsa", **settings).agent)
     h, obs = th.rand(7, 2, N, 8) * 2 - 1, th.randn(7, 2, N, OBS)
     whole = agent.q_from_hidden(h, obs)
-    monkeypatch.setattr(every_action, "BLOCK", 10 * A * 9)  # four blocks, the last of them smaller
+    for room in (every_action, sale_rnn_agent):
+        monkeypatch.setattr(room, "BLOCK", 10 * A * 9)  # four blocks, the last of them smaller
     scored = []
     inner = every_action.score
     monkeypatch.setattr(every_action, "score", lambda *given: scored.append(given) or inner(*given))

@@ -49,6 +49,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "state_shape": int(np.prod(args.state_shape)),
         "share_parameters": True,
         "use_rnn": names.get("use_rnn", True),
+        "memoryless": "tanh",
         "standardise_rewards": False,
         "truncation": "bootstrap",
         "cuda_graph": False,  # batches here differ in length from update to update

@@ -38,7 +38,7 @@ class Learner(ABC):
     """Trains networks in parts.
 
     Reads from `args`: `learner_log_interval` (environment steps), `cuda_graph`, `standardise_rewards` and, with it,
-    `n_rewards`.
+    `standardise_from`, `n_rewards`.
 
     Attributes:
         trained: all modules of all parts, by name.
@@ -73,7 +73,12 @@ class Learner(ABC):
         self.device = mac.device
         if args.standardise_rewards and not self.STANDARDISES:
             raise ValueError(f"{args.learner} learns from rewards as they are: take standardise_rewards=False")
-        self.reward_moments = RewardMoments(args.n_rewards, self.device) if args.standardise_rewards else None
+        self.reward_moments = None
+        if args.standardise_rewards:
+            self.reward_moments = RewardMoments(args.n_rewards, self.device)
+            self.counts_batches = args.standardise_from == "batches"
+            if self.counts_batches and self.EXPERIENCE != "replay":
+                raise ValueError("standardise_from=batches is for learners that sample batches: take experience")
         self.parts, self.targets = dict(parts), dict(targets)
         self.trained = {name: module for part in parts.values() for name, module in part.modules.items()}
         for module in (*self.trained.values(), *self.targets.values()):
@@ -109,12 +114,17 @@ class Learner(ABC):
 
     def note_rewards(self, batch: Any) -> None:
         """Count the rewards of new training episodes, for `standardise_rewards`: called once for each episode."""
-        if self.reward_moments is not None:
+        if self.reward_moments is not None and not self.counts_batches:
             taken = batch["filled"][:, 1:].squeeze(-1)
             self.reward_moments.add(batch["reward"][:, :-1][taken])
 
     def note_taken(self, parts: Sequence[str]) -> None:  # noqa: B027  most start the same whatever they took
         """Take note that parts of the networks, by name, were taken of another run's checkpoint."""
+
+    def note_batch(self, batch: Any) -> None:
+        """Count the rewards of a batch, padding and all, with `standardise_from=batches`: called before its update."""
+        if self.reward_moments is not None and self.counts_batches:
+            self.reward_moments.add(batch["reward"][:, :-1].flatten(0, 1))
 
     def rewards(self, batch: Any) -> Tensor:
         """Return the rewards (B, T, 1 or N) of a batch's transitions to learn from."""

@@ -1,7 +1,7 @@
 """Rewards less their running mean, over their running standard deviation (`standardise_rewards`, as in EPyMARL).
 
-EPyMARL takes the statistics of the batches that it learns from, where one episode counts as often as it is drawn; here
-every reward of training counts once, when it is experienced. What evaluation plays never counts.
+Every reward of training counts once, when it is experienced; or, as in EPyMARL, those of the batches that are learnt
+from count as often as they are drawn, and padding as rewards of 0 (`standardise_from`). Evaluation never counts.
 """
 
 import torch as th

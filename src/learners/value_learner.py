@@ -64,6 +64,8 @@ class ValueLearner(Learner):
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
         # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
+        if args.initial_slope is not None and args.initial_value is None:
+            raise ValueError("initial_slope measures a start at initial_value: give that a number, not null")
         self.mixer_started = args.initial_slope is None or not hasattr(self.mixer, "mixing")
         # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
         # update must wait for nothing. After the first nothing changes any more, not even the batch.
@@ -107,6 +109,7 @@ class ValueLearner(Learner):
         Raises `NotFiniteError` instead of the step where a loss or the gradient is not finite; with `cuda_graph`
         later, when it is time to log, or `check_finite` is called.
         """
+        self.note_batch(batch)
         if not self.mixer_started:
             self.start_mixer(batch)
         figures = self.update(batch)

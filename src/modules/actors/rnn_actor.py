@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 from modules.actors.densities import Density
 from modules.actors.heads import make_head
-from modules.agents.history_encoder import HistoryEncoder, own_parameters
+from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
 from modules.start import SMALL, start_orthogonally
 
 
 class RNNActor(nn.Module):
     """``π_i(a | τ_i)``: Linear, ReLU, GRU, and the head for the task's actions.
 
-    Reads from `args`: `rnn_hidden_dim`, `use_rnn`, `action_space`, `n_actions`, `n_agents`, `share_parameters`,
-    `action_spread`, `action_std`, `orthogonal_start`.
+    Reads from `args`: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `action_space`, `n_actions`, `n_agents`,
+    `share_parameters`, `action_spread`, `action_std`, `orthogonal_start`.
     """
 
     def __init__(self, input_size: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own, args.use_rnn)
+        self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own, memory_of(args))
         self.head = make_head(
             args.action_space, args.rnn_hidden_dim, args.n_actions, args.action_spread, args.action_std, own
         )

@@ -16,26 +16,35 @@ def own_parameters(args: SimpleNamespace) -> int | None:
     return None if args.share_parameters else args.n_agents
 
 
+MEMORYLESS = {"tanh": Tanh, "relu": nn.ReLU}
+
+
+def memory_of(args: SimpleNamespace) -> str:
+    """Return what remembers, or what stands in its place (`use_rnn`, `memoryless`)."""
+    return "gru" if args.use_rnn else args.memoryless
+
+
 class HistoryEncoder(nn.Module):
     """Linear, ReLU, GRU: ``x_t -> h_t``, an agent's action-observation history τ (PyMARL's RNN agent up to here).
 
-    Without memory (`use_rnn=False`) a linear layer and tanh stand in the GRU's place, so that h_t lies in (-1, 1) all
-    the same, as a world model expects it to; it then says what x_t does, and nothing of the steps before.
+    Without memory (`use_rnn=False`) a linear layer and `memoryless` stand in the GRU's place; h_t then says what x_t
+    does, and nothing of the steps before. With ``tanh`` it lies in (-1, 1) all the same, as a world model expects it
+    to; ``relu`` is EPyMARL's.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, n_agents: int | None = None, recurrent: bool = True
+        self, input_size: int, hidden_size: int, n_agents: int | None = None, memory: str = "gru"
     ) -> None:
-        """Take sizes; how many agents have parameters of their own, None shares them; whether to remember."""
+        """Take sizes; how many agents have own parameters, None shares them; gru, or a name of `MEMORYLESS`."""
         super().__init__()
         self.hidden_size = hidden_size
         self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents)
         sizes = hidden_size, hidden_size
-        if recurrent:
+        self.recurrent = memory == "gru"
+        if self.recurrent:
             self.rnn = nn.GRU(*sizes) if n_agents is None else AgentsGRU(*sizes, n_agents)
         else:
-            self.layer = nn.Sequential(Linear(*sizes, n_agents=n_agents), Tanh())
-        self.recurrent = recurrent
+            self.layer = nn.Sequential(Linear(*sizes, n_agents=n_agents), MEMORYLESS[memory]())
 
     def forward(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` to ``h (R, N, H)``.

@@ -5,20 +5,20 @@ from types import SimpleNamespace
 
 from torch import Tensor, nn
 
-from modules.agents.history_encoder import HistoryEncoder, own_parameters
+from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
 from modules.linear import Linear
 
 
 class RNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `n_actions`, `n_agents`.
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `n_actions`, `n_agents`.
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own, args.use_rnn)
+        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own, memory_of(args))
         self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.activations import ELU
-from modules.agents import every_action
-from modules.agents.history_encoder import HistoryEncoder, own_parameters
+from modules.agents.every_action import BLOCK, Layers, score
+from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
@@ -46,10 +46,10 @@ class ValueHead(nn.Module):
 class SALERNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `n_actions`, `n_agents`, `obs_shape`, `sale_embed_dim`,
-    `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input` (the same for φ),
-    `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see `fix_encoders`),
-    `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `n_actions`, `n_agents`, `obs_shape`,
+    `sale_embed_dim`, `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input`
+    (the same for φ), `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see
+    `fix_encoders`), `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
@@ -59,7 +59,7 @@ class SALERNNAgent(nn.Module):
         self.reads_obs = self.sale_reads_obs or self.phi_reads_obs
         self.sale_detach = args.sale_detach
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, H, own, args.use_rnn)
+        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args))
         self.sale = SALE(args.obs_shape if self.sale_reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None
@@ -151,7 +151,7 @@ class SALERNNAgent(nn.Module):
         for φ^oa, since AvgL1Norm divides all of an embedding by one number.
         """
         if not th.is_grad_enabled() and self._in_blocks(z):
-            rows = every_action.score(self._by_action(), z.flatten(0, -2), self.phi.x_part(read).flatten(0, -2))
+            rows = score(self._by_action(), z.flatten(0, -2), self.phi.x_part(read).flatten(0, -2))
             return rows.view(*z.shape[:-1], -1)
         g, (weight_z, weight_za, weight_phi) = self.value_sale.g, self.head.parts()
         with th.set_grad_enabled(th.is_grad_enabled() and not self.sale_detach):
@@ -165,15 +165,15 @@ class SALERNNAgent(nn.Module):
 
     def _in_blocks(self, z: Tensor) -> bool:
         """Say whether there are enough rows on a CPU, of agents that share parameters, to be scored in blocks."""
-        shared, many = self.phi.actions_axis == -2, z.numel() * self.phi.n_actions > every_action.BLOCK
+        shared, many = self.phi.actions_axis == -2, z.numel() * self.phi.n_actions > BLOCK
         return shared and many and z.device.type == "cpu" and self.normalise_phi.name == "avgl1"
 
-    def _by_action(self) -> every_action.Layers:
+    def _by_action(self) -> Layers:
         """Return the layers between z^o, φ's part for what it reads, and Q."""
         g, phi, head, A = self.value_sale.g, self.phi, self.head, self.phi.n_actions
         weight_z, weight_za, weight_phi = head.parts()
         table, identity = phi.action_table, th.eye(len(weight_z), dtype=weight_z.dtype)
-        return every_action.Layers(
+        return Layers(
             first=(g.first.x_weight.t().repeat(1, A), (g.first.action_table + g.first.linear.bias).flatten()),
             second=(g.second.weight.t(), g.second.bias),
             third=(weight_za @ g.third.weight).t(),

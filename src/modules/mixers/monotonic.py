@@ -8,8 +8,6 @@ from torch.nn import functional
 
 from modules.linear import Linear, linear
 
-INITIAL_GAIN = 0.1  # what w_2 is scaled by at the start
-
 
 class StateInput(nn.Module):
     """The state as hypernetworks read it: as it is, or where it is long through one narrow linear layer.
@@ -38,10 +36,11 @@ class MonotonicMixing(nn.Module):
 
     Hypernetworks turn the condition ``c (…, C)`` into the weights; M is the embedding size of the mixing network.
 
-    It starts with V = `initial_value` and small w_2. States are raw numbers (cells of a grid, say), so with the usual
-    start Q_tot is off by several times the largest return. Where episodes end by time limit, and so bootstrap,
-    nothing but the discount takes that offset away again, over hundreds of target updates. b_1 starts as usual: what
-    is left of it in Q_tot differs from state to state, and agents that start with b_1 = 0 explore less (docs/mmsa.md).
+    It starts with V = `initial_value` and w_2 scaled by `initial_gain`; with None and 1 as PyTorch has it. States are
+    raw numbers (cells of a grid, say), so with the usual start Q_tot is off by several times the largest return.
+    Where episodes end by time limit, and so bootstrap, nothing but the discount takes that offset away again, over
+    hundreds of target updates. b_1 starts as usual: what is left of it in Q_tot differs from state to state, and
+    agents that start with b_1 = 0 explore less (docs/mmsa.md).
 
     Both the slope ``∂Q_tot/∂Q_i`` and that offset still hang on the scale of the states; `start_at` measures it.
     """
@@ -52,7 +51,8 @@ class MonotonicMixing(nn.Module):
         condition_size: int,
         embed_dim: int,
         hypernet_embed: int,
-        initial_value: float,
+        initial_value: float | None,
+        initial_gain: float,
     ) -> None:
         super().__init__()
         self.n_agents, self.embed_dim = n_agents, embed_dim
@@ -68,9 +68,10 @@ class MonotonicMixing(nn.Module):
         self.value = nn.Sequential(Linear(condition_size, embed_dim), nn.ReLU(), Linear(embed_dim, 1))
         with th.no_grad():
             for parameter in self.hyper_w_2[-1].parameters():
-                parameter.mul_(INITIAL_GAIN)
-            self.value[-1].weight.zero_()
-            self.value[-1].bias.fill_(initial_value)
+                parameter.mul_(initial_gain)
+            if initial_value is not None:
+                self.value[-1].weight.zero_()
+                self.value[-1].bias.fill_(initial_value)
 
     def forward(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``c (…, C)`` to ``Q_tot (…)``."""

@@ -8,13 +8,17 @@ from modules.mixers.monotonic import MonotonicMixing, StateInput
 
 
 class QMixer(nn.Module):
-    """Reads from `args`: `n_agents`, `mixing_embed_dim`, `hypernet_embed`, `initial_value`; see also `StateInput`."""
+    """Mixes given the state; see also `StateInput`.
+
+    Reads from `args`: `n_agents`, `mixing_embed_dim`, `hypernet_embed`, `initial_value`, `initial_gain`.
+    """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         self.state = StateInput(args)
         self.mixing = MonotonicMixing(
-            args.n_agents, self.state.size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
+            args.n_agents, self.state.size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value,
+            args.initial_gain,
         )
 
     def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:

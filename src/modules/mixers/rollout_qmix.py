@@ -45,9 +45,9 @@ class RolloutQMixer(nn.Module):
     """Monotonic in every Q_i; hypernetworks see ``[s_t, ŝ^Rollout_t]``.
 
     Reads from `args`: `n_agents`, `state_shape` (S), `mixing_embed_dim`, `hypernet_embed`, `initial_value`,
-    `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N · latent_dim),
-    `rollout_dim` (F is S, but no more than this), `mixer_state` (whether s_t is seen); see also `StateInput`. Without a
-    world model it is QMIX.
+    `initial_gain`, `use_world_model`, `rollout_agg`, `rollout_horizon` (J), `latent_dim` (per agent, so D = N ·
+    latent_dim), `rollout_dim` (F is S, but no more than this), `mixer_state` (whether s_t is seen); see also
+    `StateInput`. Without a world model it is QMIX.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
@@ -63,7 +63,8 @@ class RolloutQMixer(nn.Module):
         self.state = StateInput(args) if args.mixer_state else None
         condition_size = F * args.use_world_model + (0 if self.state is None else self.state.size)
         self.mixing = MonotonicMixing(
-            args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value
+            args.n_agents, condition_size, args.mixing_embed_dim, args.hypernet_embed, args.initial_value,
+            args.initial_gain,
         )
 
     def forward(self, agent_qs: Tensor, states: Tensor, rollout: Tensor | None = None) -> Tensor:
