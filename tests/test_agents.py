@@ -245,7 +245,7 @@ def test_values_scored_in_blocks_of_rows_are_those_of_whole_layers(monkeypatch, 
         monkeypatch.setattr(room, "BLOCK", 10 * A * 9)  # four blocks, the last of them smaller
     scored = []
     inner = every_action.score
-    monkeypatch.setattr(every_action, "score", lambda *given: scored.append(given) or inner(*given))
+    monkeypatch.setattr(sale_rnn_agent, "score", lambda *given: scored.append(given) or inner(*given))
     with th.no_grad():
         th.testing.assert_close(agent.q_from_hidden(h, obs), whole.detach())
     assert every_action.rows_of_a_block(scored[0][0]) == 11 and len(scored) == 1
