@@ -56,7 +56,7 @@ def stop_after(folder, checkpoint_number):
 @pytest.mark.parametrize(("alg", "env", "runner"), [
     *itertools.product(["qmix", "mmsa"], ["lbf"], ["vector", "parallel"]),
     *(("mmsa_paper", "matrix_game", runner) for runner in ("vector", "parallel")),
-    *((alg, "matrix_game", "vector") for alg in ("qplex", "cw_qmix", "qtran")),
+    *((alg, "matrix_game", "vector") for alg in ("qplex", "cw_qmix", "qtran", "cia")),
 ])  # fmt: skip
 def test_training_in_two_parts_is_training_in_one(alg, env, runner, tmp_path):
     whole = play(alg, env, tmp_path / "whole", runner=runner, t_max="300", **SAVES)

@@ -1,5 +1,6 @@
 """Learners by name. A learner is built as `learner(mac, scheme, logger, args)`."""
 
+from learners.cia_learner import CIALearner
 from learners.coma_learner import COMALearner
 from learners.dream_learner import DreamLearner
 from learners.mmsa_learner import MMSALearner
@@ -16,6 +17,7 @@ REGISTRY = {
     "qtran_learner": QTRANLearner,
     "weighted_qmix_learner": WeightedQMIXLearner,
     "policy_learner": PolicyLearner,
+    "cia_learner": CIALearner,
     "coma_learner": COMALearner,
     "dream_learner": DreamLearner,
 }
@@ -27,6 +29,7 @@ METHODS = {
     "qtran_learner": ("qtran",),
     "weighted_qmix_learner": ("cw_qmix", "ow_qmix"),
     "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
+    "cia_learner": ("cia",),
     "coma_learner": ("coma",),
     "dream_learner": ("dmawm", "dreamer", "mabl", "mamba"),
 }

@@ -81,6 +81,13 @@ class MonotonicMixing(nn.Module):
         hidden = functional.elu((agent_qs.unsqueeze(-1) * w_1).sum(dim=-2) + b_1, inplace=True)
         return (hidden * w_2.abs()).sum(dim=-1) + value.squeeze(-1)
 
+    def credits(self, agent_qs: Tensor, condition: Tensor) -> Tensor:
+        """Return ``∂Q_tot/∂Q_i (…, N)``: of ``Q_i (…, N)`` given ``c (…, C)``, written out."""
+        w_1, w_2, b_1, _ = self._hypernets(condition)
+        w_1 = w_1.abs().unflatten(-1, (self.n_agents, self.embed_dim))
+        slope = ((agent_qs.unsqueeze(-1) * w_1).sum(dim=-2) + b_1).clamp(max=0).exp()  # of ELU
+        return (w_1 * (slope * w_2.abs()).unsqueeze(-2)).sum(dim=-1)
+
     @th.no_grad()
     def start_at(self, slope: float, value: float, condition: Tensor, weights: Tensor) -> None:
         """Scale w_2, shift V: over ``c (R, C)``, at Q = 0, ``∂Q_tot/∂Q_i`` is `slope` and Q_tot `value` on average.

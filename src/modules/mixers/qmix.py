@@ -24,3 +24,7 @@ class QMixer(nn.Module):
     def forward(self, agent_qs: Tensor, states: Tensor) -> Tensor:
         """Mix ``Q_i (…, N)`` given ``s (…, S)`` to ``Q_tot (…)``."""
         return self.mixing(agent_qs, self.state(states))
+
+    def credits(self, agent_qs: Tensor, states: Tensor) -> Tensor:
+        """Return ``∂Q_tot/∂Q_i (…, N)``."""
+        return self.mixing.credits(agent_qs, self.state(states))
