@@ -12,7 +12,7 @@ import record
 from envs import make_env
 from training.reopen import ONE_HERE, reopen
 from world_model_report.collect import fresh_episodes
-from world_model_report.dream_lookahead import DreamLookahead
+from world_model_report.dream_lookahead import DreamLookahead, always_alike
 from world_model_report.dream_report import CAPTIONS
 from world_model_report.files import files_of
 
@@ -52,13 +52,32 @@ def test_padding_is_never_a_real_row(look):
 
 def test_numbers_that_agents_see_alike_are_found(look):
     """On a 5x5 grid both see the food's place and level, and each sees itself first."""
-    i, c, k, d, spread = look.seen_alike
+    i, c, k, d, sign, spread = look.seen_alike
+    assert (sign == 1).all()
     pairs = set(zip(c.tolist(), d.tolist(), strict=True))
     moving = {n for n in range(9) if look.segment.obs[look.filled][:, 0, n].std() > 0}
     assert {(n, n) for n in {0, 1} & moving} <= pairs and {(3, 6), (4, 7)} <= pairs
     assert set(i.tolist()) == {0} and set(k.tolist()) == {1} and (spread > 0).all()
     apart = look.disagreement(look.ahead[0])
     assert apart["model"].shape == apart["shuffled"].shape == (len(look.ahead[0].row),)
+
+
+def test_an_allys_place_is_seen_by_both_with_opposite_signs(look):
+    """One's place as the other sees it, x - y, is minus the other's place as one sees it."""
+
+    class Two:
+        filled, segment = look.filled, look.segment._replace(obs=th.rand(*look.filled.shape, 2, 3))
+
+    place = th.rand(*look.filled.shape)
+    Two.segment.obs[..., 0, 1], Two.segment.obs[..., 1, 2] = place, -place
+    Two.segment.obs[0, 0, 0, 1] = Two.segment.obs[0, 0, 1, 2] = 0.0  # out of sight: no sign
+    i, c, k, d, sign, _ = (x.tolist() for x in DreamLookahead.seen_alike.func(Two))
+    assert (i, c, k, d, sign) == ([0], [1], [1], [2], [-1.0])
+    ahead = look.ahead[0]._replace(obs=Two.segment.obs[look.ahead[0].episode, look.ahead[0].row])
+    Two.seen_alike = DreamLookahead.seen_alike.func(Two)
+    assert DreamLookahead.disagreement(Two, ahead)["model"].max() == 0
+    assert DreamLookahead.disagreement(Two, ahead)["shuffled"].mean() > 0.3
+    assert always_alike(th.tensor([[1.0, 2.0], [3.0, 4.0]]), th.tensor([[2.0, 1.0], [4.0, 3.0]])) == [(0, 1), (1, 0)]
 
 
 def test_a_perfect_model_has_no_error_and_agrees(look):

@@ -95,3 +95,18 @@ def test_the_picture_marks_the_first_agents_row_and_the_seconds_column():
     centre = [(HEAD + (row + 0.15) * CELL, GAP + (col + 0.15) * CELL) for row, col in ((0, 1), (1, 0))]
     blue = [[picture[int(y), int(x), 2] for y, x in centre] for picture in pictures]  # yellow has little of it
     assert blue[0][0] == blue[1][1] == int(YELLOW[5:], 16) and blue[0][1] == blue[1][0] == 255
+
+
+def test_an_imagined_observation_is_drawn_as_how_much_of_each_state_both_agents_see():
+    env = make_env("matrix_game", {"key": "two_step"})
+    env.reset(0)
+    nothing, half, all_of_it = [0, 0, 0], [0, 0.5, 0], [0, 1, 0]
+    seen = ((nothing, nothing), (half, nothing), (nothing, all_of_it))
+    blank, first, second = (env.render_observation(np.array(obs)) for obs in seen)
+    assert blank.shape == first.shape and blank.dtype == np.uint8
+    changed = [(picture != blank).any(axis=-1).nonzero() for picture in (first, second)]
+    state_1 = range(GAP + 2 * CELL + GAP, GAP + 2 * (2 * CELL + GAP))  # where its matrix stands, from left to right
+    assert all(set(columns) <= set(state_1) for _, columns in changed)
+    assert len(set(changed[0][1])) == CELL and len(set(changed[1][1])) >= 2 * CELL - 2  # half a bar, and a whole one
+    assert max(changed[0][0]) < min(changed[1][0])  # the first agent's above the second's
+    assert env.render_observation(np.array([[np.nan, np.inf, -5.0]] * 2)).shape == blank.shape

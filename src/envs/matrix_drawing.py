@@ -7,7 +7,7 @@ import numpy as np
 from envs.matrix_payoffs import MatrixGame
 from utils.drawing import FAINT, INK, RULE, YELLOW, Canvas, agent_colour
 
-CELL, GAP, HEAD, FOOT, TEXT = 56, 44, 64, 44, 15  # pixels
+CELL, GAP, HEAD, FOOT, TEXT, BAR = 56, 44, 64, 44, 15, 10  # pixels
 
 Joint = tuple[int, int, int]  # state, action of the first agent, action of the second
 
@@ -24,6 +24,25 @@ def draw(game: MatrixGame, state: int, taken: Sequence[Joint]) -> np.ndarray:
     y = canvas.height - FOOT / 2
     canvas.text((GAP, y), f"step {len(taken)}", TEXT)
     canvas.text((canvas.width - GAP, y), f"return so far {total:g}", TEXT, anchor="rm")
+    return canvas.array()
+
+
+def draw_observation(game: MatrixGame, obs: np.ndarray) -> np.ndarray:
+    """Return a picture of what both agents see, ``obs (2, states)``: below each state how much of it each of them sees.
+
+    Numbers beyond 0 and 1, or none at all, are drawn as the nearer end of a bar.
+    """
+    side = len(game.payoffs[0]) * CELL
+    canvas = Canvas(GAP + len(game.payoffs) * (side + GAP), HEAD + side + FOOT)
+    shares = np.nan_to_num(obs, nan=0.0).clip(0.0, 1.0)
+    for number in range(len(game.payoffs)):
+        left = GAP + number * (side + GAP)
+        _matrix(canvas, game, number, (), left, f"state {number}")
+        for agent, share in enumerate(shares[:, number].tolist()):
+            top = HEAD + side + 10 + agent * (BAR + 4)
+            canvas.box((left, top, left + side, top + BAR), outline=RULE)
+            if share > 0:
+                canvas.box((left, top, left + share * side, top + BAR), agent_colour(agent))
     return canvas.array()
 
 

@@ -74,5 +74,11 @@ class MatrixGameEnv(MultiAgentEnv):
 
         return draw(self._game, self._state, self._taken)
 
+    def render_observation(self, obs: np.ndarray) -> np.ndarray:
+        """Draw how much of each state both agents see."""
+        from envs.matrix_drawing import draw_observation
+
+        return draw_observation(self._game, obs)
+
     def close(self) -> None:
         """Do nothing: there is nothing to free."""

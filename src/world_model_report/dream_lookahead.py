@@ -6,7 +6,9 @@ taken and without looking, and what it decodes is compared with what then came.
 Letters: E episodes of up to T rows, N agents, I size of an observation, J steps ahead, M starting rows.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -69,14 +71,18 @@ class DreamLookahead:
         lengths, at = self.filled.sum(dim=1), th.arange(self.filled.shape[1])
         episode, row = ((at >= self.context - 1) & (at < lengths[:, None] - 1)).nonzero(as_tuple=True)
         state = each(lambda x: x[episode, row], self.states)
+        absent = self.segment.absent[episode, row]
         for j in range(1, horizon + 1):
             there = row + j < lengths[episode]
             if not there.any():
                 return
-            episode, row, state = episode[there], row[there], each(lambda x, there=there: x[there], state)
-            before = state
-            state = self.world.imagine_step(before, self.segment.actions[episode, row + j - 1], None)
-            said = self.world.decode(before, state)
+            episode, row, before = episode[there], row[there], each(lambda x, there=there: x[there], state)
+            absent = absent[there]
+            present = self.world.seen_by_others(absent)
+            state = self.world.imagine_step(before, self.segment.actions[episode, row + j - 1], present)
+            said = self.world.decode(before, state, present)
+            if said.absent is not None:
+                absent = absent | (said.absent > 0)
             real = Segment(*(x[episode, row + j] for x in self.segment))
             reward, goes_on = self.world.rewards.mean(said.reward), said.goes_on.sigmoid()
             yield Foreseen(episode, row, self.world.obs_of(state), reward, goes_on, real)
@@ -111,22 +117,30 @@ class DreamLookahead:
         pairs = self.seen_alike
         if len(pairs) == 0:
             return {}
-        i, c, k, d, spread = pairs
-        ours, theirs = ahead.obs[:, i, c], ahead.obs[:, k, d]
+        i, c, k, d, sign, spread = pairs
+        ours, theirs = ahead.obs[:, i, c], sign * ahead.obs[:, k, d]
         order = th.from_numpy(np.random.default_rng(0).permutation(len(ours)))
         return {
             name: ((ours - other).abs() / spread).mean(dim=1).numpy()
             for name, other in (("model", theirs), ("shuffled", theirs[order]))
         }
 
-    @property
+    @cached_property
     def seen_alike(self) -> tuple[Tensor, ...]:
-        """Return the pairs of numbers that two agents always see alike: agent, number, other agent, number, spread."""
+        """Return the pairs of numbers that two agents always see alike, or with the other sign.
+
+        A place on the map is the same number for both; an ally's place, which each sees from where it stands itself,
+        is the other's with the opposite sign. Pairs of agents are neighbours by number.
+
+        Returns:
+            agent, its number, other agent, its number, sign, standard deviation: (P,) each; nothing where P is 0.
+        """
         obs = self.segment.obs[self.filled]  # (R, N, I)
         spread, found = obs.std(dim=0), []
         for i, k in pairwise(range(obs.shape[1])):
-            alike = (obs[:, i, :, None] == obs[:, k, None, :]).all(dim=0) & (spread[i] > 0)[:, None]
-            found += [(i, c, k, d, spread[i, c]) for c, d in alike.nonzero().tolist()]
+            for sign in (1.0, -1.0):
+                places = always_alike(obs[:, i], sign * obs[:, k])
+                found += [(i, c, k, d, sign, spread[i, c]) for c, d in places if spread[i, c] > 0]
         if not found:
             return ()
         *places, spreads = zip(*found, strict=True)
@@ -151,3 +165,15 @@ class DreamLookahead:
     def longest(self) -> int:
         """Return the episode that goes on longest."""
         return int(self.filled.sum(dim=1).argmax())
+
+
+def always_alike(x: Tensor, y: Tensor) -> list[tuple[int, int]]:
+    """Return the columns c of ``x (R, I)`` and d of ``y (R, I)`` that are equal in every row.
+
+    Columns are looked up by what they hold: comparing each with each would take I² R numbers, too many for pictures.
+    """
+    by_column = defaultdict(list)
+    for d, column in enumerate((y + 0.0).T.contiguous().numpy()):  # + 0.0: there is no -0 but 0
+        by_column[column.tobytes()].append(d)
+    columns = enumerate((x + 0.0).T.contiguous().numpy())
+    return [(c, d) for c, column in columns for d in by_column.get(column.tobytes(), ())]
