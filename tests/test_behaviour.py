@@ -62,6 +62,20 @@ def test_advantages_are_eq_7_with_what_arrives_at_the_next_row():
     assert found.features.equal(dream.states.h[:, :-1])  # the actor is scored where it acted
 
 
+def test_the_first_pass_uses_what_the_critic_has_just_said():
+    """Loss and gradient are those of asking it anew; of parts, and after a step, it is asked anew."""
+    acting, dream = behaviour(), some_dream()
+    found, _ = acting.experience(Features(), dream)
+    (whole,) = acting.minibatches(found)
+    parameters = list(acting.critic.parameters())
+    losses = [acting.value_loss(part) for part in (whole, whole._replace(said=None))]
+    assert losses[0].equal(losses[1])
+    for one, other in zip(*(th.autograd.grad(loss, parameters) for loss in losses), strict=True):
+        th.testing.assert_close(one, other)
+    split = behaviour(minibatch_rows=5)
+    assert all(part.said is None for part in split.minibatches(split.experience(Features(), dream)[0]))
+
+
 def test_nothing_after_an_imagined_end_counts_where_steps_are_weighed():
     goes_on = th.ones(K, L, N)
     goes_on[:, 1] = 0.0  # the second step is the last

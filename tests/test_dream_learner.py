@@ -54,6 +54,15 @@ def test_each_loss_trains_its_part_alone(method):
     assert all(p.grad is None or p.grad.isfinite().all() for p in learner.parameters)
 
 
+def test_a_second_pass_asks_the_critic_as_it_is_after_its_step():
+    learner, replay = make("dmawm", ppo_epochs=3)
+    asked, said = [], learner.behaviour.value_loss
+    learner.behaviour.value_loss = lambda part: asked.append(part.said is not None) or said(part)
+    segments, segment = learner.sample(replay)
+    learner.behaviour_step(segments, segment, learner.world.observe(segment).states)
+    assert asked == [True, False, False]
+
+
 @every_method
 def test_no_gradient_leads_from_behaviour_into_the_model_or_from_one_to_the_other(method):
     learner, replay = make(method)

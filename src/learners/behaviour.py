@@ -34,6 +34,7 @@ class Experience(NamedTuple):
     returns: Tensor
     policy_weights: Tensor  # (K, L, N): of a mean over the actions that count
     value_weights: Tensor
+    said: Tensor | None = None  # (K, L, N, ·): what the critic said of it, with its gradient, for a first pass
 
 
 class ReturnScale(nn.Module):
@@ -106,10 +107,16 @@ class Behaviour:
 
     @th.no_grad()
     def experience(self, world: World, dream: Dream) -> tuple[Experience, Scalars]:
-        """Return what PPO learns from a dream, and figures of it."""
+        """Return what PPO learns from a dream, and figures of it.
+
+        What the critic says of the values is kept with its gradient where the first pass is over all rows at once.
+        """
         args = self.args
         critic_features = world.critic_features(dream.states)  # (K, L+1, N, X)
-        values = self.critic.values(critic_features)
+        rows, last = critic_features[:, :-1], critic_features[:, -1:]
+        with th.set_grad_enabled(args.minibatch_rows is None):
+            said = self.critic(rows)
+        values = th.cat([self.critic.head.mean(said), self.critic.values(last)], dim=1)
         advantages = gae(dream.reward, values, dream.goes_on, args.gamma, args.gae_lambda)
         returns = advantages + values[:, :-1]
         alive = survival(dream.goes_on)
@@ -119,7 +126,7 @@ class Behaviour:
         self.scale.update(returns)
         found = Experience(
             world.features(dream.states)[:, :-1],
-            critic_features[:, :-1],
+            rows,
             dream.avail,
             dream.actions,
             dream.log_probs,
@@ -127,6 +134,7 @@ class Behaviour:
             returns,
             policy_weights,
             value_weights,
+            said if said.requires_grad else None,
         )
         return found, {
             "dream_reward": (alive * dream.reward).sum() / alive.sum().clamp(min=1e-8),
@@ -140,11 +148,11 @@ class Behaviour:
     def minibatches(self, found: Experience) -> list[Experience]:
         """Return what PPO takes a step from, one after the other: all rows at once, or in a random order some."""
         rows, size = found.features.shape[:2].numel(), self.args.minibatch_rows
-        flat = Experience(*(x.flatten(0, 1) for x in found))  # (K·L, N, …)
+        flat = Experience(*(x if x is None else x.flatten(0, 1) for x in found))  # (K·L, N, …)
         if size is None or size >= rows:
             return [flat]
         order = th.randperm(rows, device=found.returns.device).split(size)
-        return [rescaled(Experience(*(x[part] for x in flat)), rows / len(part)) for part in order]
+        return [rescaled(Experience(*(x[part] for x in flat[:-1])), rows / len(part)) for part in order]
 
     def policy_loss(self, found: Experience) -> tuple[Tensor, Scalars]:
         """``-E[min(ρ A, clip(ρ) A)] - β H(π)`` (DMAWM, eq. 8), of rows (M, N)."""
@@ -158,7 +166,7 @@ class Behaviour:
 
     def value_loss(self, found: Experience) -> Tensor:
         """``E[-log p(sg(v + A))]`` (DMAWM, eq. 9; its appendix has the two-hot cross-entropy), of rows (M, N)."""
-        out = self.critic(found.critic_features)
+        out = self.critic(found.critic_features) if found.said is None else found.said
         return (found.value_weights * self.critic.head.loss(out, found.returns)).sum()
 
 

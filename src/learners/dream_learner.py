@@ -121,6 +121,7 @@ class DreamLearner(Learner):
                     "grad_norm_actor": self._step("actor", {"loss_policy": policy}, segments),
                     "grad_norm_critic": self._step("critic", {"loss_value": value}, segments),
                 }
+            found = found._replace(said=None)  # it was of the critic before its step
         return {**figures, **metrics, **norms, "loss_policy": policy, "loss_value": value}
 
     def starts(self, segment: Segment, states: Any) -> tuple[Any, Tensor, Tensor]:

@@ -2,8 +2,8 @@
 
 Every layer's weights lie in a `torch.nn.TransformerEncoderLayer`, which is also what the result is tested against. On
 a GPU that layer does the work, with its fused attention. On a CPU, for thousands of sequences of two to twenty-five
-agents, writing it out is faster with a gradient, and for up to four agents in products and sums over whole tensors
-rather than tiny matrix products (docs/dreams.md has the times).
+agents, writing it out is faster with a gradient, and where PyTorch multiplies tiny matrices without MKL, in products
+and sums over whole tensors (docs/dreams.md has the times).
 
 Letters: M rows (any leading axes), N agents, X width of an agent's vector.
 """
@@ -14,7 +14,9 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional
 
-FEW_AGENTS = 4  # up to so many, scores are sums of products over whole tensors
+from modules.worlds.softmax import softmax
+
+FOR_MKL = 400  # multiplications; PyTorch's batched product of smaller matrices is a plain loop
 
 
 class AgentTransformer(nn.Module):
@@ -64,7 +66,7 @@ def _attend(attention: nn.MultiheadAttention, x: Tensor, present: Tensor | None)
     M, N, X = x.shape
     heads = attention.num_heads
     q, k, v = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).view(M, N, 3, heads, -1).unbind(2)
-    if N <= FEW_AGENTS:
+    if N * N * (X // heads) < FOR_MKL:
         scores = (q.unsqueeze(2) * k.unsqueeze(1)).sum(dim=-1)  # (M, N, N, heads): who looks, at whom
         weights = _softmax(scores, X // heads, None if present is None else present[:, None, :, None], dim=2)
         seen = (weights.unsqueeze(-1) * v.unsqueeze(1)).sum(dim=2)
@@ -79,4 +81,4 @@ def _softmax(scores: Tensor, size: int, present: Tensor | None, dim: int) -> Ten
     scores = scores / math.sqrt(size)
     if present is not None:
         scores = scores.masked_fill(~present, -th.inf)
-    return scores.softmax(dim=dim)
+    return softmax(scores) if dim == 3 else scores.softmax(dim=dim)

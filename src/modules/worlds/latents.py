@@ -10,13 +10,15 @@ from typing import Any
 import torch as th
 from torch import Tensor
 
+from modules.worlds.softmax import log_softmax, softmax
+
 
 def log_probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tensor:
     """Return the distributions that logits (…, Z) mean: (…, G, C), with a share `unimix` of the uniform one mixed in.
 
     The share (DreamerV3: 0.01) keeps every class possible, so that no KL grows without bound.
     """
-    log_p = logits.unflatten(-1, (-1, classes)).log_softmax(dim=-1)
+    log_p = log_softmax(logits.unflatten(-1, (-1, classes)))
     if unimix == 0.0:
         return log_p
     uniform = log_p.new_full((), math.log(unimix / classes))
@@ -25,7 +27,7 @@ def log_probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tens
 
 def probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tensor:
     """Return the same distributions' probabilities, (…, G, C)."""
-    p = logits.unflatten(-1, (-1, classes)).softmax(dim=-1)
+    p = softmax(logits.unflatten(-1, (-1, classes)))
     return p if unimix == 0.0 else p.mul(1 - unimix).add(unimix / classes)
 
 
@@ -33,15 +35,13 @@ def probabilities(logits: Tensor, classes: int, unimix: float = 0.0) -> Tensor:
 def draw(p: Tensor, uniforms: Tensor | None = None) -> Tensor:
     """Draw one-hots (…, G, C) from probabilities ``p (…, G, C)``.
 
-    With `uniforms` (…, G) in [0, 1) the class is the first whose cumulated probability exceeds the number, so that the
-    same numbers always give the same latent; without, Torch's generator draws, by a race of exponentials: the class
-    with the largest ``p / e`` wins, which is faster than `torch.multinomial`.
+    The class is the first whose cumulated probability exceeds a number of `uniforms` (…, G) in [0, 1), so that the same
+    numbers always give the same latent; without them Torch's generator draws, one number for each latent.
     """
     if uniforms is None:
-        chosen = th.empty_like(p).exponential_().reciprocal_().mul_(p).argmax(dim=-1)
-    else:
-        below = p.cumsum(dim=-1)[..., :-1] <= uniforms.unsqueeze(-1)  # the last class takes what is left
-        chosen = below.sum(dim=-1)
+        uniforms = th.rand(p.shape[:-1], dtype=p.dtype, device=p.device)
+    below = p.cumsum(dim=-1)[..., :-1] <= uniforms.unsqueeze(-1)  # the last class takes what is left
+    chosen = below.sum(dim=-1)
     return one_hot(chosen, p)
 
 
