@@ -31,6 +31,18 @@ def test_an_update_is_measured_part_by_part():
         assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
 
 
+def test_products_are_counted_in_place_too(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from operations import OperationCounter
+
+    x, weight, out = th.randn(4, 3), th.randn(3, 5), th.randn(4, 5)
+    with OperationCounter() as counter:
+        x @ weight
+        out.addmm_(x, weight)
+        out[None].baddbmm_(x[None], weight[None])
+    assert counter.total == 3 * 2 * 4 * 3 * 5
+
+
 @pytest.mark.slow
 def test_growth_is_told_with_times_memory_and_an_exponent():
     small = ("--sizes", "1", "2", "--batch-size", "1", "--repeats", "1", "--settings", "rnn_hidden_dim=8")
