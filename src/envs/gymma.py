@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from envs.batch import EnvsInTurn
+from envs.entities import Entities, laid_out
 from envs.guarded import GuardedEnv
 from envs.gymma_games import Game, Rewards, Shown
 from envs.gymma_keys import SUITES, find, parse_key
@@ -19,6 +20,8 @@ from envs.gymma_task import Task, find_out, numbers_in_shown
 from envs.multiagentenv import EnvInfo
 from envs.task_code import one_line, running
 from utils.errors import UserError
+
+SPREAD = "pz-mpe-simple-spread-v3"
 
 
 class GymmaEnv(GuardedEnv):
@@ -78,6 +81,7 @@ class GymmaEnv(GuardedEnv):
             action_space=task.team.space,
             n_rewards=1 if common_reward else n_agents,
             obs_images=task.images,
+            entities=_entities(task.where, n_agents, task.obs_shape[1]),
             listed=tuple(name for name in (*task.figures, *(f"{name}_sum" for name in sums)) if name != "battle_won"),
             repeatable=task.repeatable,
             notes=task.notes,
@@ -186,3 +190,13 @@ class GymmaEnv(GuardedEnv):
         """Close the environment."""
         with running(f"{self.where}: close()"):
             self._drop()
+
+
+def _entities(where: str, n_agents: int, obs_size: int) -> Entities | None:
+    """Return how MPE's simple spread lays an observation out; of other tasks nothing is known."""
+    if where != f"env_args.key={SPREAD}":
+        return None
+    blocks = [(None, 1, 4), ("landmark", n_agents, 2), ("ally", n_agents - 1, 2), ("ally", n_agents - 1, 2)]
+    entities = laid_out(blocks)  # speed and place, places of the rest, and what the others say
+    told = len(entities.own) + sum(len(each) for kind in entities.kinds for each in kind.features)
+    return entities if told == obs_size else None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from lbforaging.foraging.environment import Action
 
+from envs.entities import laid_out
 from envs.lbf_game import FastForaging
 from envs.lbf_task import parse_key
 from envs.multiagentenv import EnvInfo, MultiAgentEnv
@@ -37,6 +38,7 @@ class LBFEnv(MultiAgentEnv):
             state_dtype=np.dtype(np.int8),
             has_winner=False,
             n_rewards=1 if common_reward else task.players,
+            entities=laid_out([("food", task.foods, 3), (None, 1, 3), ("ally", task.players - 1, 3)]),
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.action_spaces import ActionSpace, Discrete
+from envs.entities import Entities
 from utils.errors import UserError
 
 
@@ -47,6 +48,7 @@ class EnvInfo:
     `noop` is the number of the action that is all a dead agent may take: an agent is dead exactly when that action
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
     `obs_images` are the pictures in every agent's observation, in order; the other numbers lie between them.
+    `entities` says which numbers of an observation belong to what is seen, or None where nothing is known of that.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
     """
 
@@ -63,6 +65,7 @@ class EnvInfo:
     action_space: ActionSpace = field(default_factory=Discrete)
     n_rewards: int = 1
     obs_images: tuple[ObsImage, ...] = ()
+    entities: Entities | None = None
     listed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 

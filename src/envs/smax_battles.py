@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.entities import Entities, laid_out
 from envs.jax_groups import MOST, call, in_groups, jax, jnp, package
 from envs.multiagentenv import EnvBatch, EnvInfo, Outcome, View
 
@@ -45,6 +46,7 @@ class Game:
             state_dtype=np.dtype(np.float32),
             has_winner=True,
             noop=STOP,
+            entities=self._entities(size),
         )
         state = jax.eval_shape(self.env.reset, jax.random.PRNGKey(0))[1]
         self._leaves, self._structure = jax.tree.flatten(state)
@@ -54,6 +56,12 @@ class Game:
         self._ends = np.cumsum(sizes)
         self.begin = jax.jit(in_groups(self._begin))
         self.go_on = jax.jit(in_groups(self._go_on))
+
+    def _entities(self, size: Any) -> Entities:
+        """Return how the package lays an observation out: other allies, enemies, oneself."""
+        unit, own = len(size.unit_features), len(size.own_features)
+        blocks = [("ally", self.n_allies - 1, unit), ("enemy", self.n_enemies, unit), (None, 1, own)]
+        return laid_out(blocks, {"enemy": tuple(range(len(MOVES), len(MOVES) + self.n_enemies))})
 
     def _begin(self, seed: jax.Array) -> jax.Array:
         """Return all about a battle's first state."""

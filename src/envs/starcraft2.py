@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from envs.entities import Entities, laid_out
 from envs.multiagentenv import EnvInfo, EpisodeLostError, View, ViewedEnv
 from envs.sc2_protocol import load_protocol
 from utils.errors import RunFailedError, UserError
@@ -67,6 +68,7 @@ class StarCraftEnv(ViewedEnv):
             state_dtype=np.dtype(np.float32),
             has_winner=True,
             noop=0,
+            entities=self._entities(obs_size, facts["n_actions"]),
             repeatable=False,
         )
 
@@ -163,6 +165,16 @@ class StarCraftEnv(ViewedEnv):
         # The packages answer a lost game with a new one, in the middle of an episode and twice in an unlucky case.
         self._package_env().full_restart = _refuse_to_restart
         return game
+
+    def _entities(self, obs_size: int, n_actions: int) -> Entities:
+        """Return how the packages lay an observation out: where one may go, enemies, allies, oneself, the time."""
+        game = self._package_env()
+        n_enemies, enemy = game.get_obs_enemy_feats_size()
+        n_allies, ally = game.get_obs_ally_feats_size()
+        move = game.get_obs_move_feats_size()
+        rest = obs_size - move - n_enemies * enemy - n_allies * ally
+        blocks = [(None, 1, move), ("enemy", n_enemies, enemy), ("ally", n_allies, ally), (None, 1, rest)]
+        return laid_out(blocks, {"enemy": tuple(range(n_actions - n_enemies, n_actions))})
 
     def _package_env(self) -> Any:
         """Return the package's `StarCraft2Env`, below whatever wraps it."""

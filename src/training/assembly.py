@@ -103,6 +103,7 @@ def build(settings: Mapping[str, Any]) -> Run:
             n_agents=info.n_agents,
             n_actions=info.n_actions,
             action_space=info.action_space,
+            entities=info.entities,
             n_rewards=info.n_rewards,
             noop=info.noop,
             obs_images=info.obs_images,

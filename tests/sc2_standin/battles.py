@@ -117,6 +117,15 @@ class Battle:
     def n_seen(self):
         return self.n_enemies
 
+    def get_obs_move_feats_size(self):
+        return 2 + self.n_seen - self.n_enemies
+
+    def get_obs_enemy_feats_size(self):
+        return self.n_enemies, 1
+
+    def get_obs_ally_feats_size(self):
+        return self.n_agents - 1, 0
+
     def get_obs(self):
         return [self._seen_by(agent) for agent in range(self.n_agents)]
 
