@@ -40,12 +40,12 @@ DOORS = {  # what comes through gymma's door beside these; some need packages of
     "climbing": "matrixgames:climbing-nostate-v0 env_args.time_limit=25",
     "penalty": "matrixgames:penalty-100-nostate-v0 env_args.time_limit=25",
     "pursuit": f"pz-sisl-pursuit-v5 env_args.time_limit=500 {LONG_EPISODES}",
-    "multiwalker": f"pz-sisl-multiwalker-v9 env_args.time_limit=500 {POLICIES}",
+    "multiwalker": f"pz-sisl-multiwalker-v9 env_args.state=concat env_args.time_limit=500 {POLICIES}",
     "waterworld": f"pz-sisl-waterworld-v4 env_args.time_limit=500 {POLICIES}",
     "magent": f"magent2.environments.adversarial_pursuit_v4 env_args.time_limit=100 {LONG_EPISODES}",
     "pistonball": f"pz-butterfly-pistonball-v6 env_args.time_limit=125 env_args.kwargs.n_pistons=4 "
     f"env_args.kwargs.continuous=False {PICTURES}",
-    "pong": f"small_pong env_args.time_limit=500 {LONG_EPISODES}",
+    "pong": f"small_pong env_args.state=concat env_args.time_limit=500 {LONG_EPISODES}",
 }
 TASKS |= {name: ("gymma", f"env_args.key={key}") for name, key in DOORS.items()}
 HEADER = (

@@ -163,6 +163,15 @@ def test_what_does_not_fit_is_told_with_agent_step_and_seed(beside, change, why)
     assert re.search(why, str(refused(beside("line", GRID.replace(*change)))))
 
 
+def test_a_state_that_fails_when_all_is_over_is_told_and_can_be_done_without(beside):
+    """As the package's own does where walkers that fell are removed."""
+    fails = GRID.replace("        return np.array([self.at", "        self.agents[0]\n        return np.array([self.at")
+    assert fails != GRID
+    why = str(refused(beside("line", fails)))
+    assert "state() (env_args.state=concat does without it), in step" in why and "IndexError" in why
+    assert make("line", state="concat").info.state_size == 4
+
+
 def test_arguments_reach_the_constructor_and_the_archive_s_name(beside):
     beside("line", GRID)
     updates = {

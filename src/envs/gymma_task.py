@@ -177,8 +177,10 @@ def played(task: Task, game: Game, seed: int, steps: int) -> Iterator[Told]:
         with running(f"{task.where}: reset({seed})"):
             shown, result = game.reset(seed), None
         while True:
-            with running(f"{task.where}: in step {step} of the episode of seed {seed}"):
+            when = f"in step {step} of the episode of seed {seed}"
+            with running(f"{task.where}: {when}"):
                 obs, available = task.views(game, shown, over)
+            with running(f"{task.where}: state() (env_args.state=concat does without it), {when}"):
                 state = task.state(game) if task.has_state else obs
             _refuse_not_finite(task, obs, state)
             yield Told((obs.tobytes(), available.tobytes(), state.tobytes(), result), numbers_in_shown(shown))
