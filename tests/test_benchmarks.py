@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch as th
 from fixtures_mmsa import make_batch, make_learner
+from packages import needs
 from processes import WAIT
 
 from components.episode_rows import EpisodeRows
@@ -85,6 +86,21 @@ def test_smax_is_measured_beside_itself():
     assert 0 < float(re.search(r"^3m, 16 battles: runner \d+ steps/s .* ratio (\S+)$", said, re.M)[1]) < 2
 
 
+@needs("gymma")
+def test_what_the_doors_cost_is_told():
+    rows = re.findall(r"^\| (.*) \| (auto|concat) \| (\d+) \| (\S+) \|$", output_of("door", "--blocks", "3"), re.M)
+    assert len(rows) == 6 and all(0 < float(added) < 5000 for _, _, _, added in rows[2:])
+    said = output_of("own", "--rounds", "1", "--copies", "8")
+    assert 0 < float(re.search(r"^envs.example_batch:Ring, 8 copies: .* ratio (\S+)$", said, re.M)[1]) < 2
+
+
+@needs("gymma")
+@pytest.mark.slow  # three processes start
+def test_workers_are_counted():
+    said = output_of("workers", "--numbers", "100", "--rounds", "1")
+    assert re.findall(r"^(\d) workers: \d+ steps/s", said, re.M) == ["1", "2"]
+
+
 def test_the_cost_of_the_best_checkpoint_is_told():
     said = output_of("best_checkpoint", "--episodes", "2")
     sizes = dict(re.findall(r"^(\w+): evaluation \S+ s, keeping the best \d+ ms, (\S+) MB$", said, re.M))
@@ -92,7 +108,7 @@ def test_the_cost_of_the_best_checkpoint_is_told():
 
 
 def test_suites_are_trained_on_and_laid_out_in_a_table(tmp_path):
-    said = output_of("suites", "--tasks", "lbf", "--algs", "vdn", "--steps", "100", "--results", str(tmp_path))
+    said = output_of("suites", "--tasks", "lbf", "--algs", "vdn", "--results", str(tmp_path), "--settings", "t_max=100")
     head, line, row = said.splitlines()
     assert row.startswith("| lbf | vdn | ") and head.count("|") == line.count("|") == row.count("|") == 10
     figures = [float(cell) for cell in row.split("|")[3:9]]
