@@ -7,11 +7,13 @@ import toy_dreams as toy
 from fixtures_mmsa import CONFIG_DIR
 from tiny_runs import DREAMS
 
-from components.segments import SegmentReplay
+from components.segments import SegmentReplay, Segments
 from controllers.dream_mac import DreamMAC
 from envs.action_spaces import Discrete
 from learners.dream_diagnostics import returns_ahead
 from learners.dream_learner import DreamLearner
+from modules.worlds import latents, world
+from modules.worlds.contract import State
 from settings import extended, resolve, to_args
 from utils.logging import Logger
 
@@ -168,6 +170,35 @@ def test_dreams_start_where_the_task_goes_on():
     _, segment = learner.sample(replay)
     start, _, absent = learner.starts(segment, learner.world.observe(segment).states)
     assert not absent.all(dim=-1).any() and len(start.h) == min(16, int(segment.goes_on.any(-1).sum()))
+
+
+def test_what_can_be_done_at_a_start_is_what_could_be_done_at_its_row():
+    learner, replay = make("dmawm", starts=7)
+    _, segment = learner.sample(replay)
+    B, T = segment.first.shape
+    number = th.arange(B * T).view(B, T, 1, 1)
+    states = State(number.expand(B, T, toy.N, 1), number.expand(B, T, toy.N, 1))
+    absent = (number[..., 0] % 5 == 0).expand(B, T, toy.N)
+    segment = segment._replace(avail=(number % 3 == 0).expand_as(segment.avail), absent=absent)
+    start, avail, absent = learner.starts(segment, states)
+    rows = start.h[:, 0, 0]
+    assert len(rows) == len(set(rows.tolist())) == 7
+    assert avail[:, 0, 0].equal(rows % 3 == 0) and absent[:, 0].equal(rows % 5 == 0)
+    assert segment.goes_on.any(dim=-1).flatten()[rows].all()
+
+
+def test_the_controller_knows_what_the_model_infers_from_the_same_episode(monkeypatch):
+    """Step by step, from its own last actions, what `observe` finds for the whole episode: row for row."""
+    monkeypatch.setattr(world, "draw", lambda p, uniforms=None: latents.mode(p))
+    learner, _ = make("mabl")
+    batch = toy.episode(np.random.default_rng(3).integers(toy.A, size=(toy.END, toy.N)))
+    first, last = (th.arange(toy.END + 1).expand(1, -1) == t for t in (0, toy.END))
+    segment = toy.segment(Segments(batch, first, last, th.zeros_like(first)))
+    inferred = learner.world.features(learner.world.observe(segment).states)
+    hidden = learner.mac.init_hidden(1)
+    for t in range(toy.END + 1):
+        _, hidden = learner.mac.select_actions(batch, t, hidden, 0.0, None)
+        th.testing.assert_close(hidden[0], inferred[0, t], atol=1e-5, rtol=1e-5)
 
 
 def joint_reward():
