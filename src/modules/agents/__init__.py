@@ -5,7 +5,8 @@ scores all actions; ``score(h, actions, obs)`` does what an update needs, given 
 ``q_imagined(h)`` scores all actions where there is no observation, for the world model.
 """
 
+from modules.agents.hpn_rnn_agent import HPNRNNAgent, SetRNNAgent
 from modules.agents.rnn_agent import RNNAgent
 from modules.agents.sale_rnn_agent import SALERNNAgent
 
-REGISTRY = {"rnn": RNNAgent, "sale_rnn": SALERNNAgent}
+REGISTRY = {"rnn": RNNAgent, "sale_rnn": SALERNNAgent, "hpn_rnn": HPNRNNAgent, "set_rnn": SetRNNAgent}

@@ -33,12 +33,20 @@ class HistoryEncoder(nn.Module):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, n_agents: int | None = None, memory: str = "gru"
+        self,
+        input_size: int,
+        hidden_size: int,
+        n_agents: int | None = None,
+        memory: str = "gru",
+        first: nn.Module | None = None,
     ) -> None:
-        """Take sizes; how many agents have own parameters, None shares them; gru, or a name of `MEMORYLESS`."""
+        """Take sizes; how many agents have own parameters, None shares them; gru, or a name of `MEMORYLESS`.
+
+        `first` takes the place of the first linear layer.
+        """
         super().__init__()
         self.hidden_size = hidden_size
-        self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents)
+        self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents) if first is None else first
         sizes = hidden_size, hidden_size
         self.recurrent = memory == "gru"
         if self.recurrent:

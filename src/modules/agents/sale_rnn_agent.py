@@ -14,6 +14,7 @@ from torch.nn import functional
 from modules.activations import ELU
 from modules.agents.every_action import BLOCK, Layers, score
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
+from modules.entity_input import entity_input
 from modules.linear import Linear, linear
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
@@ -49,7 +50,8 @@ class SALERNNAgent(nn.Module):
     Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `n_actions`, `n_agents`, `obs_shape`,
     `sale_embed_dim`, `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input`
     (the same for φ), `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see
-    `fix_encoders`), `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
+    `fix_encoders`), `agent_input` (the first layer: ``linear``, or as in `entity_input`), `agent_sale_predictor`
+    and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
@@ -59,7 +61,8 @@ class SALERNNAgent(nn.Module):
         self.reads_obs = self.sale_reads_obs or self.phi_reads_obs
         self.sale_detach = args.sale_detach
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args))
+        first = None if args.agent_input == "linear" else entity_input(args.agent_input, input_shape, args)
+        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args), first)
         self.sale = SALE(args.obs_shape if self.sale_reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None

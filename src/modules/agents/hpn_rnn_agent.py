@@ -1,0 +1,76 @@
+"""Agents that treat entities alike: HPN's, whose actions on entities follow them, and SET's."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import torch as th
+from torch import Tensor, nn
+
+from modules.agents.history_encoder import HistoryEncoder, memory_of
+from modules.entity_input import entity_input
+from modules.linear import Linear
+
+
+class SetRNNAgent(nn.Module):
+    """PyMARL's recurrent agent behind a sum over entities; its actions are a linear layer's.
+
+    Reads from `args`: `rnn_hidden_dim` (H), `use_rnn`, `memoryless`, `n_actions`, and what `entity_input` does.
+    """
+
+    FORM = "set"
+
+    def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
+        super().__init__()
+        first = entity_input(self.FORM, input_shape, args)
+        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, None, memory_of(args), first)
+        self._make_head(args)
+
+    def _make_head(self, args: SimpleNamespace) -> None:
+        self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions)
+
+    def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
+        """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
+        return self.encoder(inputs, sizes, hidden)
+
+    def q_from_hidden(self, h: Tensor, obs: Tensor) -> Tensor:
+        """Score every action: ``h (…, H), o (…, obs_size) -> Q (…, A)``."""
+        return self.fc2(h)
+
+    def score(self, h: Tensor, actions: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``Q (…)`` of the actions (…, 1), and ``Q (…, A)`` of every action without gradients."""
+        q = self.q_from_hidden(h, obs)
+        return q.gather(-1, actions).squeeze(-1), q.detach()
+
+    def q_imagined(self, h: Tensor) -> Tensor:
+        """There is nothing to see in imagination, and so no entity to act on."""
+        raise ValueError("agents that score actions on entities cannot be imagined: take agent=sale_rnn")
+
+
+class HPNRNNAgent(SetRNNAgent):
+    """HPN's agent (Hao et al., ICLR 2023): invariant inputs, and outputs that follow the entities.
+
+    ``Q(a_e) = v_k(e)ᵀ h + b_k(e)`` for the action on an entity e, where the hypernetwork of its kind makes v and b from
+    its numbers (§4.2); a linear layer scores the other actions.
+    """
+
+    FORM = "hpn"
+
+    def _make_head(self, args: SimpleNamespace) -> None:
+        H, hyper_dim = args.rnn_hidden_dim, args.entity_dim
+        self.acted_on = [index for index, kind in enumerate(args.entities.kinds) if kind.actions]
+        on = [action for index in self.acted_on for action in args.entities.kinds[index].actions]
+        others = [action for action in range(args.n_actions) if action not in on]
+        order = th.tensor([*others, *on]).argsort()
+        self.register_buffer("order", order, persistent=False)
+        self.fc2 = Linear(H, len(others))
+        self.of_h = nn.ModuleList(Linear(H, hyper_dim + 1, bias=False) for _ in self.acted_on)
+        self.of_entity = nn.ModuleList(Linear(hyper_dim + 1, 1, bias=False) for _ in self.acted_on)
+
+    def q_from_hidden(self, h: Tensor, obs: Tensor) -> Tensor:
+        """Score every action: ``h (…, H), o (…, obs_size) -> Q (…, A)``."""
+        scores, first = [self.fc2(h)], self.encoder.fc1
+        for index, of_h, of_entity in zip(self.acted_on, self.of_h, self.of_entity, strict=True):
+            hidden = first.hidden(first.read.kind(obs, index), index)  # (…, n, D+1)
+            # v = V [hidden, 1] is linear, so V takes h first: one product for all entities.
+            scores.append((hidden @ of_h(h).unsqueeze(-1)).squeeze(-1) + of_entity(hidden).squeeze(-1))
+        return th.cat(scores, dim=-1)[..., self.order]
