@@ -176,13 +176,17 @@ class SALERNNAgent(nn.Module):
         g, phi, head, A = self.value_sale.g, self.phi, self.head, self.phi.n_actions
         weight_z, weight_za, weight_phi = head.parts()
         table, identity = phi.action_table, th.eye(len(weight_z), dtype=weight_z.dtype)
+
+        def listed(weight: Tensor, biases: Tensor) -> Tensor:
+            return th.cat([weight.t().repeat(1, A), biases.reshape(1, -1)])
+
         return Layers(
-            first=(g.first.x_weight.t().repeat(1, A), (g.first.action_table + g.first.linear.bias).flatten()),
+            first=listed(g.first.x_weight, g.first.action_table + g.first.linear.bias),
             second=(g.second.weight.t(), g.second.bias),
             third=(weight_za @ g.third.weight).t(),
-            of_z=(weight_z.t().repeat(1, A), (head.first.bias + weight_za @ g.third.bias).repeat(A)),
-            phi=(identity.repeat(1, A), table.flatten()),
-            of_phi=(weight_phi.t().repeat(1, A), (table @ weight_phi.t()).flatten()),
+            of_z=listed(weight_z, (head.first.bias + weight_za @ g.third.bias).expand_as(table)),
+            phi=listed(identity, table),
+            of_phi=listed(weight_phi, table @ weight_phi.t()),
             last=(head.last.weight.t(), head.last.bias),
         )
 
