@@ -24,6 +24,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: dict[str, Subcommand] = {  # the word on the command line; only the chosen one's module is imported
     "run": Subcommand("study_runs.run_command", "do every run of a study that is not done yet"),
+    "plan": Subcommand("study_runs.plan_command", "say how long the runs of a study would take here"),
     "status": Subcommand("study_runs.status_command", "say how far the runs of a study are"),
     "stop": Subcommand("study_runs.stop_command", "let a study that is being run save its runs and end"),
     "diff": Subcommand("study_runs.diff_command", "say why two runs could disagree"),

@@ -142,7 +142,7 @@ def test_every_subcommand_has_its_help(subcommand, capsys):
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_our_own_studies_can_be_run(path):
     runs = asked.read(path, {}).runs
-    assert len({run.name for run in runs}) == len(runs) >= 24
+    assert len({run.name for run in runs}) == len(runs) >= 2
 
 
 def test_a_study_file_that_is_no_mapping_is_refused():
