@@ -226,3 +226,12 @@ def test_the_archive_of_a_resumed_run_keeps_its_settings(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert (config["lr"], config["t_max"]) == (0.002, 260)
     assert (folder / "cout.txt").read_text().count("archive: ") == 4  # both parts, at their start and end
+
+
+def test_the_first_return_is_told_once_however_often_a_run_stops(tmp_path):
+    whole = play("vdn", "matrix_game", tmp_path / "whole", t_max="100", **SAVES)
+    half = play("vdn", "matrix_game", tmp_path / "half", t_max="50", **SAVES)
+    assert main.main([f"resume={half}", "with", "t_max=100"]) == 0
+    for folder in (whole, half):
+        told = json.loads((folder / "metrics.json").read_text())["first_return_t"]
+        assert told["steps"] == told["values"] == [told["values"][0]] and 0 < told["values"][0] <= 8

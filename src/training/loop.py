@@ -102,6 +102,8 @@ def play_round(run: Run) -> None:
     run.recent += results
     run.t_env += sum(result.length for result in results)
     run.episode += len(results)
+    if "first_return_t" not in run.logger.history and any(result.episode_return > 0 for result in results):
+        run.logger.log_stat("first_return_t", run.t_env, run.t_env)
     run.clock.lap("batch")
 
 
