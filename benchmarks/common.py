@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from components.episode_batch import EpisodeBatch, episode_scheme
 from controllers import REGISTRY as CONTROLLERS
 from envs.action_spaces import Discrete
+from envs.entities import Entities, laid_out
 from learners import REGISTRY as LEARNERS
 from main import CONFIG_DIR
 from settings import extended, resolve, to_args
@@ -53,12 +54,18 @@ def scheme_of(shape: Shape) -> dict[str, dict[str, Any]]:
     )
 
 
+def entities_of(shape: Shape) -> Entities:
+    """Return how an observation may be made: things of three numbers each, and the rest one's own."""
+    things = max(shape.obs_size // 3 - 1, 1)
+    return laid_out([("thing", things, 3), (None, 1, shape.obs_size - 3 * things)])
+
+
 def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any:
     """Return a learner of a shipped config for a task of this shape."""
     args = to_args(resolve(alg, "lbf", {key: str(value) for key, value in settings.items()}, CONFIG_DIR))
     args = extended(
         args, n_agents=shape.N, n_actions=shape.A, obs_shape=shape.obs_size, state_shape=shape.state_size,
-        action_space=Discrete(), n_rewards=1, noop=None, obs_images=(),
+        action_space=Discrete(), n_rewards=1, noop=None, obs_images=(), entities=entities_of(shape),
     )  # fmt: skip
     th.manual_seed(0)
     scheme, groups = scheme_of(shape), {"agents": shape.N}

@@ -32,6 +32,12 @@ def test_an_update_is_measured_part_by_part():
         assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
 
 
+def test_methods_are_measured_in_turn_beside_the_first():
+    said = output_of("methods", "--algs", "vdn", "cia", "hpn_qmix", "--batch-size", "2", "--rounds", "1")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+\.\d\d) \| \d+ \|$", said, re.M)
+    assert [name for name, _ in rows] == ["vdn", "cia", "hpn_qmix"] and rows[0][1] == "1.00"
+
+
 def test_products_are_counted_in_place_too(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from operations import OperationCounter
