@@ -19,7 +19,6 @@ STAND_INS = {
     "nn.utils.clip_grads_with_norm_": "older.clip_grads_with_norm_",
     "th.optim.Adam": "older.Adam",
 }
-YOUNG = {"torch.func": "older"}  # modules of Torch, by which of `mmsa` has the same names
 # What Python 3.8 cannot put brackets behind.
 GENERIC = {
     "Callable", "Iterable", "Iterator", "Mapping", "Sequence", "dict", "frozenset", "list", "set", "tuple", "type",
@@ -40,7 +39,7 @@ def made_older(text: str, moved: Mapping[str, str]) -> str:
     tree = ast.parse(text)
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     stand_ins = list(_stand_ins(tree))
-    edits = [*stand_ins, *_named_types(tree, lines), *_imports(tree, lines, {**YOUNG, **moved})]
+    edits = [*stand_ins, *_named_types(tree, lines), *_imports(tree, lines, moved)]
     for number, start, end, new in sorted(edits, reverse=True):
         line = lines[number - 1]
         lines[number - 1] = line[:start] + new.encode() + line[end:]

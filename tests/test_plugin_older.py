@@ -32,7 +32,7 @@ YOUNG_NAMES = {
     "override", "pairwise",
 }  # fmt: skip
 YOUNG_KEYWORDS = {"strict": "zip", "correction": ""}  # by what is called, "" for anything
-OLD_TORCH = {"torch", "torch.nn", "torch.autograd.function", "torch.nn.utils.stateless"}
+OLD_TORCH = {"torch", "torch.nn", "torch.autograd.function"}
 PYTHONS = [
     path
     for version in ("3.8", "3.9", "3.10")
@@ -87,8 +87,6 @@ def _is_young_torch(module):
 @pytest.mark.parametrize("name", SOURCES)
 def test_nothing_is_younger_than_what_hosts_have(name):
     text = SOURCES[name]
-    if name == "mmsa/older.py":  # which asks before it takes them
-        text = text.replace("from torch.func import functional_call", "pass")
     assert list(too_young(text)) == []
     if name != "mmsa/__init__.py" and not name.startswith("scripts"):
         uses = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
@@ -131,7 +129,6 @@ def test_a_file_becomes_older_and_stays_the_same_otherwise():
 
 import torch as th
 from modules.sale import SALE
-from torch.func import functional_call
 
 Pairs = dict[str, th.Tensor]
 
@@ -149,7 +146,6 @@ from mmsa import older
 
 import torch as th
 from mmsa.rooms.sale import SALE
-from mmsa.older import functional_call
 
 Pairs = 'dict[str, th.Tensor]'
 

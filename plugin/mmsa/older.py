@@ -14,12 +14,7 @@ from typing import Any
 import torch as th
 from torch import Tensor, nn
 
-try:
-    from torch.func import functional_call
-except ImportError:  # before Torch 2.0
-    from torch.nn.utils.stateless import functional_call
-
-__all__ = ["Adam", "clip_grads_with_norm_", "functional_call", "get_total_norm", "zip"]
+__all__ = ["Adam", "clip_grads_with_norm_", "get_total_norm", "zip"]
 MISSING = object()
 
 
