@@ -25,7 +25,7 @@ from plugin.mendings import NAMES
 from utils.errors import RunFailedError, UserError
 from utils.exits import exit_code
 
-MINUTES = 10  # for one command
+MINUTES = 30  # for one command, which takes some seconds on an idle core
 SHORT = (
     "batch_size_run=2", "batch_size=4", "buffer_size=32", "t_max=300", "test_nepisode=2", "test_interval=200",
     "log_interval=100", "runner_log_interval=100", "learner_log_interval=40", "seed=1", "use_cuda=False",
@@ -149,7 +149,10 @@ def _said(step: str, root: Path, python: str, *words: object) -> str:
 
 
 def _run(root: Path, command: Sequence[object]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], cwd=root, capture_output=True, text=True, timeout=60 * MINUTES)
+    try:
+        return subprocess.run([*map(str, command)], cwd=root, capture_output=True, text=True, timeout=60 * MINUTES)
+    except subprocess.TimeoutExpired as late:
+        raise FailedStepError(f"{Path(command[1]).name}: took more than {MINUTES} minutes") from late
 
 
 def _last(run: subprocess.CompletedProcess[str]) -> str:

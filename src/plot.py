@@ -25,6 +25,7 @@ from matplotlib.ticker import EngFormatter
 
 from comparison.line_styles import style_of
 from comparison.series import Series, aligned
+from settings import FOR_HOSTS
 from utils.arguments import Parser
 from utils.errors import UserError, nearest
 from utils.exits import exit_code
@@ -32,7 +33,8 @@ from utils.exits import exit_code
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3
 NOT_A_DIFFERENCE = {"seed", "local_results_path", "checkpoint_path", "save_model", "save_model_interval", "device",
-                    "threads", "use_tensorboard", "runner", "log_interval", "learner_log_interval"}  # fmt: skip
+                    "threads", "use_tensorboard", "runner", "log_interval", "learner_log_interval",
+                    *FOR_HOSTS}  # fmt: skip
 
 
 @dataclass(frozen=True)

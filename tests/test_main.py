@@ -19,7 +19,7 @@ from tiny_runs import LBF, MAIN, TINY, csv_rows, play, read, settings_of, words
 import main
 from envs.matrix_game import MatrixGameEnv
 from envs.multiagentenv import EpisodeLostError
-from settings import resolve
+from settings import archived, resolve
 from training.assembly import build
 from training.checkpoint import find_checkpoint, load_checkpoint
 from utils.commit import commit_of
@@ -68,7 +68,7 @@ def test_a_run_leaves_its_archive_and_learns(alg, env, capsys):
     config = read(folder, "config.json")
     assert (config["name"], config["t_max"], config["seed"]) == (alg, 200, 1)
     resolved = resolve(alg, env, settings_of(env), main.CONFIG_DIR)
-    assert config == resolved | {"local_results_path": "results"}
+    assert config == archived(resolved | {"local_results_path": "results"})
 
     figures = read(folder, "metrics.json")
     expected = TRAINING | TESTING | LEARNING | (MMSA if "mmsa" in alg else set())

@@ -14,7 +14,7 @@ from comparison.archives import CONFIG_DIR, ArchivedRun
 from comparison.evaluations import Evaluations, evaluations_of
 from comparison.intervals import STATISTICS
 from comparison.line_styles import Style, style_of
-from settings import Effect, effects
+from settings import FOR_HOSTS, Effect, effects
 from utils.errors import UserError
 
 NOT_RECORDED = "not recorded"
@@ -22,7 +22,8 @@ METRIC, STATISTIC = "test_return_mean", "mean_interval"  # of archives made befo
 EVALUATION = ("t_max", "test_interval", "test_nepisode", "absolute_factor", "report_metric", "report_statistic")
 # Beside the settings that change no figure: what tells runs of a line apart, and what stands among the conditions.
 NO_VARIANT = {
-    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", "evaluation_epsilon", *EVALUATION,
+    "name", "seed", "env", "env_args", "env_config", "evaluate", "protocol", "evaluation_epsilon",
+    *EVALUATION, *FOR_HOSTS,
 }  # fmt: skip
 SHOWN_SETTINGS = 2  # of those in which an algorithm's lines differ, in their labels
 LONGEST_VALUE = 24  # letters of a setting's value in a label

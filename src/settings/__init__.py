@@ -2,13 +2,14 @@
 
 `command_line` takes words apart, `yaml_file` reads the files under src/config, `schema` says what a value may be,
 `config` lays the files and the words over each other, `args` freezes the result, `run_folder` reads it from an archive,
-`declarations` says which settings may change in a run's life.
+`declarations` says which settings may change in a run's life, `for_hosts` what an archive says to scripts of others.
 """
 
 from settings.args import Args, MissingSettingError, extended, to_args
 from settings.command_line import CommandLine, parse_command_line, usage
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names, declared_settings, resolve
 from settings.declarations import declared_alone, earlier_values, effects, flat, identity, resume_options
+from settings.for_hosts import FOR_HOSTS, archived
 from settings.run_folder import (
     LATEST,
     archived_settings,
@@ -23,8 +24,8 @@ from settings.schema import Effect, Interval, Setting, Value, read_declaration, 
 from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_mapping
 
 __all__ = [
-    "ALGS", "ENVS", "LATEST", "PROTOCOLS", "TRICKS", "Args", "CommandLine", "Effect", "Entry", "Interval",
-    "MissingSettingError", "Setting", "Value", "archived_settings", "config_names", "declared_alone",
+    "ALGS", "ENVS", "FOR_HOSTS", "LATEST", "PROTOCOLS", "TRICKS", "Args", "CommandLine", "Effect", "Entry", "Interval",
+    "MissingSettingError", "Setting", "Value", "archived", "archived_settings", "config_names", "declared_alone",
     "declared_settings", "earlier_values", "effects", "extended", "file_label", "find_run", "flat", "identity",
     "parse_command_line", "read_declaration", "read_entries", "read_info", "read_json", "read_mapping",
     "refuse_absent", "resolve", "resume_options", "resumed_settings", "settings_from", "shown", "to_args", "usage",

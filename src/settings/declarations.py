@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from settings.config import ALGS, ENVS, declared_settings
+from settings.for_hosts import FOR_HOSTS
 from settings.schema import Effect, Setting, Value, read_declaration
 from settings.yaml_file import read_entries
 
@@ -91,8 +92,9 @@ def resume_options(updates: Mapping[str, str], config_dir: Path) -> tuple[dict[s
 
 
 def flat(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted key."""
+    """Return nested settings by dotted key, without what an archive repeats at its top for other frameworks."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= flat(value, f"{group}{key}.") if isinstance(value, dict) else {group + key: value}
+        if group or key not in FOR_HOSTS:
+            found |= flat(value, f"{group}{key}.") if isinstance(value, dict) else {group + key: value}
     return found

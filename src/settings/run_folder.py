@@ -11,6 +11,7 @@ from typing import Any
 
 from settings.config import resolve
 from settings.declarations import changeable, earlier_values, unexplained
+from settings.for_hosts import FOR_HOSTS
 from settings.schema import shown
 from settings.yaml_file import read_entries
 from utils.errors import PassingError, UserError, may_pass
@@ -185,7 +186,7 @@ def _texts(config: Mapping[str, Any], group: str = "") -> dict[str, str]:
     for key, value in config.items():
         if isinstance(value, dict):
             texts |= _texts(value, f"{group}{key}.")
-        elif group or key not in ("name", "env_config", "env"):
+        elif group or key not in ("name", "env_config", "env", *FOR_HOSTS):
             texts[group + key] = _text(value)
     return texts
 

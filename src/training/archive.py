@@ -7,6 +7,7 @@ from typing import Any
 from sacred import SETTINGS, Experiment
 
 from learners.not_finite import NotFiniteError
+from settings import archived
 from training.absolute import evaluate_best
 from training.assembly import Run
 from training.code import SOURCE, said_of_code
@@ -16,6 +17,7 @@ from training.loop import train
 from training.observer import ArchiveObserver, no_place
 from training.post_mortem import failed_update
 from training.resuming import save
+from training.told_to_scripts import as_lists, keeper
 from utils.errors import PassingError
 from utils.files import writing
 from utils.logging import Console
@@ -35,17 +37,17 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     """
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
-    experiment.add_config(dict(settings))
+    experiment.add_config(archived(settings))
     observer = ArchiveObserver(_new_root(run) if resumed is None else resumed.parent, resumed)
-    info = said_of_code(run, resumed)
-    observer.begin(settings, info)
+    info = said_of_code(run, resumed) | as_lists(run.logger.history)
+    observer.begin(archived(settings), info)
     run.notes += [observer.said] if observer.said else []
     experiment.observers.append(observer)
 
     @experiment.main
     def _main(_run: Any) -> float:
         _run.info |= info
-        run.logger.sinks.append(lambda key, value, t: _run.log_scalar(key, value, t))
+        run.logger.sinks += [lambda key, value, t: _run.log_scalar(key, value, t), keeper(_run)]
         try:
             _work(run, observer, resumed)
         except NotFiniteError as bad:

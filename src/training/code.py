@@ -12,6 +12,7 @@ from torch import nn
 from envs import env_path, versions
 from settings import read_info
 from training.assembly import Run
+from training.told_to_scripts import without_lists
 from utils.commit import changed_since, commit_of
 from utils.errors import UserError
 from utils.sources import digests
@@ -51,7 +52,7 @@ def said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     if resumed is None:
         code["source"] = source_of(run)
         return code if run.transfer is None else code | {"transfer": run.transfer.told()}
-    earlier = read_info(resumed)
+    earlier = without_lists(read_info(resumed))
     known, now = _last_source(earlier), source_of(run)
     start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     start |= {"changed": {name: digest for name, digest in now.items() if known.get(name) != digest}} if known else {}
