@@ -172,7 +172,7 @@ def test_of_several_evaluations_at_one_place_the_last_counts(tmp_path):
     flat = evaluations._replace(updates=np.array([0.0, 0.0, 2.0, 4.0]))
     places, values = flat.against("updates")
     assert places.tolist() == [0, 2, 4] and values.tolist() == [0.2, 0.3, 0.4]
-    assert flat._replace(hours=None).against("hours") is None
+    assert flat._replace(hours=None).against("minutes") is None
 
 
 def test_smoothing_is_the_mean_of_the_last_few(tmp_path):

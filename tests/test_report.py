@@ -5,13 +5,11 @@ import importlib
 import json
 import re
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.image
-import numpy as np
 import pytest
 from made_archives import TASK, archive, study, write
 from tiny_runs import assert_refused, play
@@ -99,9 +97,10 @@ def test_a_report_holds_a_page_and_every_figure_and_table_twice(tmp_path, pictur
     figures = {name.removesuffix(".png") for name in names if name.endswith(".png")}
     assert {"iqm", "profile", "improvement", "efficiency"} < figures and len(figures) == 8
     assert {f"{name}.pdf" for name in figures} < names
-    tables = {"scores", "comparisons", "aggregates", "paper", "paper-averages", "runs"}
+    tables = {"scores", "comparisons", "equal", "equal-comparisons", "aggregates", "layout", "paper", "paper-averages",
+              "runs"}  # fmt: skip
     assert {f"{name}.{kind}" for name in tables for kind in ("csv", "tex")} < names
-    assert len(names) == 1 + 2 * 8 + 2 * 6
+    assert len(names) == 1 + 2 * 8 + 2 * len(tables)
     assert all(matplotlib.image.imread(out / f"{name}.png").shape[1] > 500 for name in figures)
     assert all((out / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in figures)
     for name in tables:
@@ -195,23 +194,6 @@ def test_a_smoothed_curve_is_of_smoothed_runs(tmp_path):
     (group,) = pool(read_runs([tmp_path / "results"]), Choice(smooth=2)).groups
     for panel in curves(group, "x").panels:
         assert panel.strokes[0].y[-1] == pytest.approx(0.6)
-
-
-@pytest.mark.parametrize(("longest", "unit"), [(0.9, "minutes"), (1.5, "hours")])
-def test_wall_clock_is_in_minutes_where_no_line_takes_an_hour(longest, unit, tmp_path):
-    study(tmp_path / "results", algs=("mmsa", "qmix"), seeds=1)
-    (group,) = pool(read_runs([tmp_path / "results"]), Choice()).groups
-    lines = []
-    for line, hours in zip(group.lines, (0.5, longest), strict=True):
-        (member,) = line.members
-        place = np.linspace(0.0, hours, len(member.evaluations.steps))
-        members = (replace(member, evaluations=member.evaluations._replace(hours=place)),)
-        lines.append(replace(line, members=members))
-    panel = curves(replace(group, lines=tuple(lines)), "x").panels[1]
-    assert panel.x_label == f"wall-clock time ({unit})"
-    assert [stroke.x[-1] for stroke in panel.strokes] == pytest.approx(
-        [hours * (60 if unit == "minutes" else 1) for hours in (0.5, longest)]
-    )
 
 
 def test_what_an_archive_says_is_text_on_the_page(tmp_path):

@@ -104,3 +104,34 @@ def test_a_wide_screen_shows_plots_side_by_side(browser, page):
             "return [...plots].map(plot => plot.getBoundingClientRect().top)"
         )
     assert len(set(tops[1600])) == 1 and len(set(tops[400])) == 3
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    root = tmp_path_factory.mktemp("crowd")
+    for place in range(9):
+        archive(root, f"m{place}", 1, 1, values=(0.0, place / 10, place / 10), learner="q_learner")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("comparison.aggregates.RESAMPLES", 20)
+        patch.setattr("comparison.report.write_chart", lambda chart, folder: [])
+        assert program.main(["report", str(root), "--out", str(root / "report")]) == 0
+    return root / "report" / "index.html"
+
+
+def test_a_click_on_a_name_puts_a_line_forward_in_every_picture_and_back(browser, crowd):
+    opened(browser, crowd, 1600)
+    grey = (
+        "return [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.data.filter(trace =>"
+        " trace.meta && trace.meta.name === 'm0' && trace.mode === 'lines' && trace.meta.is !== 'band')"
+        ".map(trace => trace.meta.grey && trace.line.color === BACK.colour)).flat()"
+    )
+    click = (
+        "const plot = document.querySelector('.js-plotly-plot');"
+        "const place = plot.data.findIndex(trace => trace.meta.%s && trace.showlegend !== false);"
+        "plot.emit('plotly_legendclick', {curveNumber: place})"
+    )
+    assert len(browser.execute_script(grey)) > 3 and all(browser.execute_script(grey))
+    for name, after in (("name === 'm0'", False), ("name === 'm0'", True), ("is === 'heading'", False)):
+        browser.execute_script(click % name)
+        assert set(browser.execute_script(grey)) == {after}, name
+    assert browser.get_log("browser") == []

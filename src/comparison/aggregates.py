@@ -51,10 +51,10 @@ class Aggregates:
 
 
 def aggregate(groups: Sequence[Group], ranges: Mapping[str, Range]) -> Aggregates | None:
-    """Return what all groups say together of the lines that all of them have; None where there is no such line."""
+    """Return what all groups say together of our lines that all of them have; None where there is no such line."""
     labels = [
         line.label for line in (groups[0].lines if groups else ())
-        if all(line.label in {other.label for other in group.lines} for group in groups)
+        if not line.framework and all(line.label in {other.label for other in group.lines} for group in groups)
     ]  # fmt: skip
     if not labels:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from comparison.foreign import config_as_ours, framework, info_as_ours, metrics_as_ours, task_of
 from settings import declared_settings, earlier_values, flat
 from utils.errors import UserError
 
@@ -25,7 +26,8 @@ SILENT = 300.0  # seconds without a heartbeat, sacred's come every ten, after wh
 class ArchivedRun:
     """One run's folder: sacred's `config.json`, `metrics.json`, `run.json` and `info.json`.
 
-    `problem` says why its figures cannot be used; then the rest holds what could be read.
+    `problem` says why its figures cannot be used; then the rest holds what could be read. `framework` names another
+    one whose run it is, see `foreign`.
     """
 
     folder: Path
@@ -34,17 +36,19 @@ class ArchivedRun:
     status: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
+    framework: str = ""
 
     @property
     def task(self) -> str:
-        """The task's label, which the archive keeps as a folder name."""
-        return self.folder.resolve().parents[1].name
+        """The task's label, which the archive keeps as a folder name; other frameworks keep others there."""
+        return task_of(self.config) if self.framework else self.folder.resolve().parents[1].name
 
     @property
     def algorithm(self) -> str:
-        """The name of the algorithm's config, or of its folder where that cannot be read."""
+        """The name of the algorithm's config, or of its folder where that cannot be read; after its framework's."""
         name = self.config.get("name")
-        return name if isinstance(name, str) else self.folder.resolve().parent.name
+        name = name if isinstance(name, str) else self.folder.resolve().parent.name
+        return f"{self.framework} {name}".strip()
 
     @property
     def starts(self) -> list[Mapping[str, Any]]:
@@ -57,6 +61,17 @@ class ArchivedRun:
     def commits(self) -> list[str]:
         """The commits that it was worked at with, in their order, each once."""
         return list(dict.fromkeys(str(start.get("commit", "unknown")) for start in self.starts))
+
+    @property
+    def machine(self) -> str:
+        """Where it ran, and with what of it, in words; empty where it does not tell, or moved from one to another."""
+        host = self.status.get("host")
+        name = host.get("hostname") if isinstance(host, dict) else None
+        later = {str(start["machine"]) for start in self.starts if "machine" in start}
+        if not name or len(later | {str(name)}) > 1:
+            return ""
+        with_what = [f"{key}={self.config[key]}" for key in ("device", "threads") if key in self.config]
+        return ", ".join([f"{name} ({host.get('cpu', 'processor not recorded')})", *with_what])
 
     def ended(self, now: datetime) -> str:
         """Return how the run ended, in a few words; `now` is an aware time."""
@@ -127,12 +142,17 @@ def _read_run(folder: Path) -> ArchivedRun:
             problems.append(f"{name} holds no names")
             content = {}
         read[name] = content
-    config, metrics = read["config.json"], read["metrics.json"]
+    config, metrics, info = read["config.json"], read["metrics.json"], read["info.json"]
+    whose = framework(config)
+    if whose:
+        problems = [problem for problem in problems if problem != "metrics.json is missing"]
+        config, metrics = config_as_ours(config), metrics_as_ours(metrics, info, _is_series)
+        info = info_as_ours(read["run.json"])
     if not problems:
         problems += _unlike_a_config(config) or _unlike_metrics(metrics)
-        if not problems:
+        if not problems and not whose:
             config = config | _earlier(config)
-    return ArchivedRun(folder, config, metrics, read["run.json"], read["info.json"], "; ".join(problems))
+    return ArchivedRun(folder, config, metrics, read["run.json"], info, "; ".join(problems), whose)
 
 
 def _earlier(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,11 @@ from comparison.line_styles import Style
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line with a band: ``x``, ``y``, ``low``, ``high``, (p,) each; NaN bounds draw no band."""
+    """A line with a band: ``x``, ``y``, ``low``, ``high``, (p,) each; NaN bounds draw no band.
+
+    `name`: whose it is, in every chart of a page. `family`: under which heading its name stands. `grey`: it stands
+    back, as one of many.
+    """
 
     label: str
     style: Style
@@ -17,6 +21,9 @@ class Stroke:
     y: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    name: str = ""
+    family: str = ""
+    grey: bool = False
 
 
 @dataclass(frozen=True)

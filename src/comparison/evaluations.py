@@ -14,8 +14,8 @@ from utils.errors import UserError
 
 AXES = {  # an evaluation's fields that curves are drawn against -> label
     "steps": "environment steps",
-    "hours": "wall-clock time (hours)",
     "updates": "updates of the networks",
+    "minutes": "wall-clock time (minutes)",
 }
 
 
@@ -31,9 +31,14 @@ class Evaluations(NamedTuple):
     hours: np.ndarray | None
     updates: np.ndarray | None
 
+    @property
+    def minutes(self) -> np.ndarray | None:
+        """The hours in minutes."""
+        return None if self.hours is None else 60 * self.hours
+
     def against(self, axis: str) -> Series | None:
         """Return the values against one of `AXES`; of several at the same place the last."""
-        places = getattr(self, axis)
+        places = {"steps": self.steps, "updates": self.updates, "minutes": self.minutes}[axis]
         if places is None:
             return None
         last = np.append(np.diff(places) > 0, True)

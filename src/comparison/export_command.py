@@ -27,6 +27,9 @@ def work(args: Namespace) -> None:
         raise UserError(f"--out {args.out}: cannot write there ({why.strerror})") from why
     if lacking := without_absolute(pooled):
         print(f"note: {len(lacking)} runs have no absolute metric, which marl-eval wants; the first is {lacking[0]}")
+    foreign = sum(len(line.members) for group in pooled.groups for line in group.lines if line.framework)
+    if foreign:
+        print(f"note: {foreign} runs of other frameworks are left out: their archives list no episodes")
     for note in pooled.notes:
         print(f"note: {note}")
     if pooled.left_out:

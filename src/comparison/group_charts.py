@@ -1,4 +1,4 @@
-"""The charts of one group: curves against steps, wall-clock and updates; and its scores."""
+"""The charts of one group: curves against steps, updates and minutes; and its scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from comparison.charts import Chart, Dot, Panel, Stroke
-from comparison.evaluations import AXES, smoothed
+from comparison.equal import machines_of, series_of
+from comparison.evaluations import AXES
+from comparison.families import family_of, forward
 from comparison.intervals import SAYS, STATISTICS, summary
 from comparison.line_styles import Style
 from comparison.pooling import Group, Line
@@ -29,8 +31,9 @@ def quantity(group: Group) -> str:
 
 
 def forced_notes(group: Group) -> tuple[str, ...]:
-    """Return what is printed on every figure of a group whose runs should not have been pooled."""
-    return (f"--force: pooled although runs differ in {'; '.join(group.forced)}",) if group.forced else ()
+    """Return what is printed on every figure of a group: that its runs should not have been pooled, or are foreign."""
+    forced = (f"--force: pooled although runs differ in {'; '.join(group.forced)}",) if group.forced else ()
+    return forced + group.foreign
 
 
 def curves(group: Group, name: str) -> Chart:
@@ -38,21 +41,20 @@ def curves(group: Group, name: str) -> Chart:
     notes = forced_notes(group)
     if group.smooth > 1:
         notes += (f"--smooth: every value is the mean of the last {group.smooth} evaluations of its run",)
+    machines, bright = machines_of(group), forward(group)
     panels = []
     for axis, label in AXES.items():
-        found = [_stroke(line, axis, group.statistic, group.smooth) for line in group.lines]
-        strokes = [stroke for stroke in found if stroke is not None]
-        if axis == "hours" and strokes and all(stroke.x[-1] < 1 for stroke in strokes):
-            strokes = [replace(stroke, x=60 * stroke.x) for stroke in strokes]
-            label = label.replace("hours", "minutes")
-        title = f"against {label.partition(' (')[0]}"
+        machine = machines[0] if axis == "minutes" and machines else ""
+        found = [_stroke(line, axis, machine, group) for line in group.lines]
+        strokes = [replace(stroke, grey=stroke.name not in bright) for stroke in found if stroke is not None]
+        title = f"against {label.partition(' (')[0]}" + (f" on {machine.partition(' (')[0]}" if machine else "")
         panels.append(Panel(title, label, quantity(group), tuple(strokes), y_range=_reach(group)))
     return Chart(
         name,
         f"{group.title}: learning curves",
         f"{SAYS[group.statistic].capitalize()}; runs are interpolated between their evaluations, over the stretch that "
-        "all of a line have covered. The frame is that of the values; wide intervals leave it. Wall-clock is that of "
-        "the machines listed below, with whatever else they did; an axis lacks a line where its archives do not tell.",
+        "all of a line have covered. The frame is that of the values; wide intervals leave it. An axis lacks a line "
+        f"where its archives do not tell. {_minutes(group, machines)}{_grey(group, bright)}",
         tuple(panels),
         notes,
     )
@@ -65,21 +67,41 @@ def _reach(group: Group) -> tuple[float, float]:
     return float(values.min() - margin), float(values.max() + margin)
 
 
-def _stroke(line: Line, axis: str, statistic: str, smooth: int) -> Stroke | None:
+def _minutes(group: Group, machines: Sequence[str]) -> str:
+    """Return whose minutes are drawn, and whose are not: those of two machines are never mixed."""
+    if not machines:
+        return "No archive tells on which machine it ran, so there are no minutes."
+    elsewhere = sum(m.run.machine != machines[0] for line in group.lines for m in line.members)
+    others = f"; {elsewhere} runs of other machines, or of several, are not in that picture" if elsewhere else ""
+    return f"Minutes are those of {machines[0]} alone, with whatever else it did{others}."
+
+
+def _grey(group: Group, bright: frozenset[str]) -> str:
+    grey = len(group.lines) - len(bright)
+    if not grey:
+        return ""
+    return (
+        f" Of {len(group.lines)} lines those {len(bright)} stand out that have the highest mean over training; {grey} "
+        "are grey. On the page a click on a name, or on a family's, puts it forward or back, in every picture."
+    )
+
+
+def _stroke(line: Line, axis: str, machine: str, group: Group) -> Stroke | None:
     """Return a line against one axis, or None where a run does not tell, or the runs share no stretch."""
-    series = [smoothed(member.evaluations, smooth).against(axis) for member in line.members]
-    if any(one is None for one in series):
+    series = series_of(line, axis, machine, group.smooth)
+    if series is None:
         return None
     try:
-        x, values = aligned([one for one in series if one is not None])
+        x, values = aligned(series)
     except UserError:
         return None
-    return Stroke(_counted(line), line.style, x, *STATISTICS[statistic](values))
+    label = counted(line.label, len(series))
+    return Stroke(label, line.style, x, *STATISTICS[group.statistic](values), line.label, family_of(line))
 
 
-def _counted(line: Line) -> str:
-    count = len(line.members)
-    return f"{line.label} ({count} seed{'s' if count > 1 else ''})"
+def counted(label: str, seeds: int) -> str:
+    """Return a line's label with its number of seeds."""
+    return f"{label} ({seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def score_chart(group: Group, name: str) -> Chart:
@@ -102,7 +124,8 @@ def _dots(group: Group, score: str) -> Sequence[Dot]:
     for line in group.lines:
         values = scores(line, group.metric)[score]
         found = summary(values, group.statistic)
-        dots.append(Dot(_counted(line), line.style, found.centre, found.low, found.high, tuple(map(float, values))))
+        label, runs = counted(line.label, len(values)), tuple(map(float, values))
+        dots.append(Dot(label, line.style, found.centre, found.low, found.high, runs))
     if score == "final":
         dots += [
             Dot(f"paper: {figure.algorithm}, {figure.steps / 1e6:g}M steps", THEIRS, figure.value, theirs=True)

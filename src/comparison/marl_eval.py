@@ -19,8 +19,11 @@ def as_marl_eval(pool: Pool) -> dict[str, Any]:
     """
     tree: dict[str, Any] = {}
     for group in pool.groups:
+        ours = [line for line in group.lines if not line.framework]  # others list no episodes
+        if not ours:
+            continue
         algorithms = tree.setdefault(group.conditions["environment"], {}).setdefault(group.title, {})
-        for line in group.lines:
+        for line in ours:
             # marl-eval refuses commas in names of algorithms.
             name = line.label.replace(",", ";")
             algorithms[name] = {f"seed_{member.run.config['seed']}": _run(member) for member in line.members}
@@ -29,7 +32,8 @@ def as_marl_eval(pool: Pool) -> dict[str, Any]:
 
 def without_absolute(pool: Pool) -> list[Path]:
     """Return the runs that have no absolute metric; marl-eval wants one of every run."""
-    members = [member for group in pool.groups for line in group.lines for member in line.members]
+    lines = [line for group in pool.groups for line in group.lines if not line.framework]
+    members = [member for line in lines for member in line.members]
     return [member.run.folder for member in members if not (member.run.folder / ABSOLUTE).exists()]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from comparison.aggregates import RESAMPLES, Aggregates, Curve
 from comparison.charts import Chart, Dot, Panel, Stroke
+from comparison.families import MANY, best_of
+from comparison.group_charts import counted
 from comparison.line_styles import Style
 
 BOOTSTRAP = f"95% stratified bootstrap intervals, {RESAMPLES:,} resamples of runs within tasks"
@@ -58,9 +60,13 @@ def _improvement(
 def _strokes(
     found: Aggregates, curves: Mapping[str, Curve], styles: Mapping[str, Style]
 ) -> tuple[Stroke, ...]:  # fmt: skip
-    return tuple(Stroke(_counted(label, found), styles[label], *curve) for label, curve in curves.items())
+    middle = {label: bounds[0] for label, bounds in found.iqm.items()}
+    bright = middle if len(curves) <= MANY else best_of(middle)
+    return tuple(
+        Stroke(_counted(label, found), styles[label], *curve, label, grey=label not in bright)
+        for label, curve in curves.items()
+    )
 
 
 def _counted(label: str, found: Aggregates) -> str:
-    seeds = found.seeds[label]
-    return f"{label} ({seeds} seed{'s' if seeds > 1 else ''})"
+    return counted(label, found.seeds[label])

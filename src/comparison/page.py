@@ -9,7 +9,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from comparison.charts import Chart
-from comparison.page_drawing import draw
+from comparison.page_drawing import CHOOSING, draw
 from comparison.scores import SCORES
 from comparison.tables import Table
 from utils.page import document, folded, table
@@ -50,7 +50,8 @@ def make_page(title: str, answer: Iterable[str], facts: Mapping[str, Any], secti
     methods = folded("What the words and numbers mean", table(METHODS.items()))
     body = "\n".join(map(_section, sections))
     head = f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n"
-    foot = "<script>document.querySelectorAll('.js-plotly-plot').forEach(plot => Plotly.Plots.resize(plot))</script>"
+    fit = "document.querySelectorAll('.js-plotly-plot').forEach(plot => Plotly.Plots.resize(plot));"
+    foot = f"<script>{fit}\n{CHOOSING}</script>"
     top = f'<div class="answer">\n{answers}\n</div>\n{table(facts.items())}\n{methods}'
     return document(title, f"{top}\n{body}\n{foot}", head)
 

@@ -1,7 +1,9 @@
 """Charts drawn with plotly, for the page: one plot per panel, so that narrow screens show them below each other."""
 
+import json
 import textwrap
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,13 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross",
            "X": "x", "*": "star", "<": "triangle-left", ">": "triangle-right"}  # fmt: skip
 MARKERS = 8  # markers along a line
+GREY, UNSEEN, WIDTH = "#BDBDBD", "rgba(0,0,0,0)", 2  # of lines that stand back; of nothing; of a line, in pixels
 CURVE_HEIGHT, ROW_HEIGHT, LINE_HEIGHT, LEGEND_ROW = 340, 32, 15, 22  # pixels
 CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 LABEL_WIDTH, LEGEND_WIDTH = 22, 34  # letters in a line, so that there is room for it on a narrow screen
 NOTHING = "the archives do not tell"
+BACK = json.dumps({"colour": GREY, "band": UNSEEN, "width": 1, "forward": WIDTH})
+CHOOSING = f"const BACK = {BACK};\n{Path(__file__).with_name('choosing.js').read_text(encoding='utf-8')}"
 
 
 def draw(chart: Chart) -> str:
@@ -33,8 +38,10 @@ def draw(chart: Chart) -> str:
 
 
 def _figure(panel: Panel) -> go.Figure:
-    figure = go.Figure()
-    for stroke in panel.strokes:
+    figure, many = go.Figure(), any(stroke.grey for stroke in panel.strokes)
+    for place, stroke in enumerate(panel.strokes):
+        if stroke.family and (place == 0 or panel.strokes[place - 1].family != stroke.family):
+            figure.add_trace(_heading(stroke.family))
         figure.add_traces(_band_and_line(stroke))
     for row, dot in enumerate(panel.dots):
         figure.add_traces(_row(row, dot))
@@ -42,7 +49,7 @@ def _figure(panel: Panel) -> go.Figure:
     row_height = ROW_HEIGHT + LINE_HEIGHT * max((label.count("<br>") for label in labels), default=0)
     height = 120 + row_height * len(labels) if labels else CURVE_HEIGHT + legend
     figure.update_layout(
-        template="none", height=height, hovermode="closest" if panel.dots else "x unified",
+        template="none", height=height, hovermode="closest" if panel.dots or many else "x unified",
         font={"family": "system-ui, sans-serif", "size": 13}, paper_bgcolor="white", plot_bgcolor="white",
         title={"text": escape(panel.title), "font": {"size": 14}, "x": 0.5}, showlegend=bool(panel.strokes),
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left",
@@ -64,28 +71,44 @@ def _figure(panel: Panel) -> go.Figure:
 def _legend_height(panel: Panel) -> int:
     """Return the pixels of a legend whose entries stand in two columns, or below each other if one is long."""
     lines = [len(textwrap.wrap(stroke.label, LEGEND_WIDTH)) for stroke in panel.strokes]
+    lines += [1] * len({stroke.family for stroke in panel.strokes if stroke.family})
     long = any(len(stroke.label) > LABEL_WIDTH for stroke in panel.strokes)
     return LEGEND_ROW * (sum(lines) if long else -(-len(lines) // 2))
 
 
 def _band_and_line(stroke: Stroke) -> list[go.Scatter]:
     style, name = stroke.style, escape(stroke.label)
+    colour, width = (GREY, 1) if stroke.grey else (style.colour, WIDTH)
+    told = {"name": escape(stroke.name), "family": stroke.family, "grey": stroke.grey, "colour": style.colour,
+            "band": _see_through(style.colour)}  # fmt: skip
+    above = 0 if stroke.grey else 1
     x, y, every = stroke.x.tolist(), stroke.y.tolist(), max(1, len(stroke.x) // MARKERS)
-    line = {"color": style.colour, "width": 2, "dash": DASHES[style.line]}
-    marker = {"symbol": SYMBOLS[style.marker], "size": 8, "color": style.colour}
+    line = {"color": colour, "width": width, "dash": DASHES[style.line]}
+    marker = {"symbol": SYMBOLS[style.marker], "size": 8, "color": colour}
     traces = []
     if np.isfinite(stroke.low).all():
         edges = [*stroke.high.tolist(), *stroke.low[::-1].tolist()]
-        traces.append(go.Scatter(x=[*x, *x[::-1]], y=edges, fill="toself", fillcolor=_see_through(style.colour),
-                                 line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=name))  # fmt: skip
+        traces.append(go.Scatter(x=[*x, *x[::-1]], y=edges, fill="toself",
+                                 fillcolor=UNSEEN if stroke.grey else told["band"], line={"width": 0}, mode="lines",
+                                 hoverinfo="skip", showlegend=False, legendgroup=name, meta=told | {"is": "band"},
+                                 zorder=above))  # fmt: skip
     return [
         *traces,
-        go.Scatter(x=x, y=y, name=name, legendgroup=name, mode="lines", line=line, showlegend=False),
+        go.Scatter(x=x, y=y, name=name, legendgroup=name, mode="lines", line=line, showlegend=False, meta=told,
+                   zorder=above),
         go.Scatter(x=x[::every], y=y[::every], legendgroup=name, mode="markers", marker=marker, hoverinfo="skip",
-                   showlegend=False),
+                   showlegend=False, meta=told, zorder=above),
         go.Scatter(x=[None], y=[None], name=_wrapped(stroke.label, LEGEND_WIDTH), legendgroup=name,
-                   mode="lines+markers", line=line, marker=marker),
+                   mode="lines+markers", line=line, marker=marker, meta=told),
     ]  # fmt: skip
+
+
+def _heading(family: str) -> go.Scatter:
+    """Return an entry of the legend that is no line: what the methods below it are."""
+    unseen = {"color": UNSEEN}
+    return go.Scatter(x=[None], y=[None], name=f"<b>{escape(family)}</b>", mode="markers", marker=unseen,
+                      legendgroup=f"family {family}", hoverinfo="skip",
+                      meta={"family": family, "is": "heading"})  # fmt: skip
 
 
 def _row(row: int, dot: Dot) -> list[go.Scatter]:

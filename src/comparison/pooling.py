@@ -1,17 +1,19 @@
 """Which runs may stand on one line, and which lines side by side: what an honest comparison needs to be equal.
 
 A *group* is a task under one set of conditions: its settings, the environment's version, the protocol, the evaluations.
-A *line* is an algorithm with one set of settings; its runs differ in the seed alone.
+A *line* is an algorithm with one set of settings; its runs differ in the seed alone. Runs of another framework are
+lines of their own in every group of their task, and the group says what is not known of them.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comparison.archives import CONFIG_DIR, ArchivedRun
 from comparison.evaluations import Evaluations, evaluations_of
+from comparison.foreign import NO_FIGURES, unknown_of
 from comparison.intervals import STATISTICS
 from comparison.line_styles import Style, style_of
 from settings import FOR_HOSTS, Effect, effects
@@ -50,13 +52,19 @@ class Line:
     members: tuple[Member, ...]
     settings: Mapping[str, str]
 
+    @property
+    def framework(self) -> str:
+        """Whose runs they are, where they are not of this project."""
+        return self.members[0].run.framework
+
 
 @dataclass(frozen=True)
 class Group:
     """A task under one set of conditions, with its lines.
 
     `metric`: the figure of the archive that is shown. `statistic`: one of `STATISTICS`. `forced`: the conditions in
-    which its runs differ although they were pooled, empty without `--force`.
+    which its runs differ although they were pooled, empty without `--force`. `foreign`: what is not known of lines of
+    other frameworks, and in what they are known to differ.
     """
 
     title: str
@@ -67,6 +75,7 @@ class Group:
     lines: tuple[Line, ...]
     forced: tuple[str, ...] = ()
     smooth: int = 1
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,29 @@ def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
     """Sort runs into groups and lines."""
     left_out: dict[str, str] = {}
     members: dict[str, list[Member]] = {}
+    foreign: dict[str, list[ArchivedRun]] = {}
     for run in runs:
         try:
-            members.setdefault(run.task, []).append(Member(run, _usable(run, choice)))
+            if run.framework and not run.problem:
+                foreign.setdefault(run.task, []).append(run)
+            else:
+                members.setdefault(run.task, []).append(Member(run, _usable(run, metric_of(run, choice), choice)))
         except UserError as why:
             left_out[str(run.folder)] = str(why)
+    groups, notes = _groups(members, choice, left_out)
+    for task in foreign.keys() - members.keys():
+        groups.append(_empty(foreign[task][0], choice))
+    groups = [with_foreign(group, foreign.get(group.task, ()), choice, left_out) for group in groups]
+    found = tuple(sorted((group for group in groups if group.lines), key=lambda group: group.title))
+    used = {str(member.run.folder) for group in found for line in group.lines for member in line.members}
+    left_out = {folder: why for folder, why in left_out.items() if folder not in used}  # in another group
+    return Pool(found, left_out, tuple(notes + _notes_on_code(found)))
+
+
+def _groups(
+    members: Mapping[str, Sequence[Member]], choice: Choice, left_out: dict[str, str]
+) -> tuple[list[Group], list[str]]:  # fmt: skip
+    """Return the groups of our own runs, which are given by task, and notes on why they are several."""
     groups: list[Group] = []
     notes: list[str] = []
     for task, all_members in sorted(members.items()):
@@ -110,7 +137,7 @@ def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
             groups.append(_group(title, task, conditions, part, choice, (), left_out))
         told = "; ".join(_told(key, parts) for key in differing)
         notes.append(f"{task}: runs under {len(parts)} sets of conditions are not pooled. They differ in {told}.")
-    return Pool(tuple(groups), left_out, tuple(notes + _notes_on_code(groups)))
+    return groups, notes
 
 
 def changes_figures(key: str) -> bool:
@@ -133,14 +160,16 @@ def _word(run: ArchivedRun, key: str, otherwise: str) -> str:
     return said if isinstance(said, str) else otherwise
 
 
-def _usable(run: ArchivedRun, choice: Choice) -> Evaluations:
+def _usable(run: ArchivedRun, metric: str, choice: Choice) -> Evaluations:
     """Return a run's evaluations; raise `UserError` with the reason why it takes no part."""
     if run.problem:
         raise UserError(run.problem)
     if run.config["evaluate"]:
         raise UserError("it only evaluated a checkpoint")
-    evaluations = evaluations_of(run, metric_of(run, choice))
-    if evaluations.steps[-1] < run.config["t_max"] and not choice.force:
+    evaluations = evaluations_of(run, metric)
+    # Other frameworks do not evaluate at their end: their last evaluation lies less than an interval before it.
+    early = run.config["test_interval"] - 1 if run.framework else 0
+    if evaluations.steps[-1] < run.config["t_max"] - early and not choice.force:
         raise UserError(
             f"its evaluations end at {evaluations.steps[-1]:,.0f} of {run.config['t_max']:,} steps; "
             "--force takes what is there"
@@ -221,11 +250,50 @@ def _group(
     )
 
 
+def _empty(run: ArchivedRun, choice: Choice) -> Group:
+    """Return the group of a task of which there are runs of other frameworks alone."""
+    return Group(run.task, run.task, metric_of(run, choice), STATISTIC, {"environment": run.config["env"]}, (),
+                 smooth=choice.smooth)  # fmt: skip
+
+
+def with_foreign(
+    group: Group, runs: Iterable[ArchivedRun], choice: Choice, left_out: dict[str, str]
+) -> Group:  # fmt: skip
+    """Return a group with lines of other frameworks beside its own, and what is to be known of them."""
+    by_algorithm: dict[str, list[Member]] = {}
+    for run in runs:
+        try:
+            member = Member(run, _usable(run, group.metric, choice))
+            by_algorithm.setdefault(run.algorithm, []).append(member)
+        except UserError as why:
+            left_out[str(run.folder)] = str(why)
+    lines = [line for name, mine in sorted(by_algorithm.items()) for line in _lines(name, mine, left_out)]
+    lines = [
+        replace(line, style=style_of(line.algorithm.split()[-1].split("_")[0], place))
+        for place, line in enumerate(lines, start=1)
+    ]
+    return replace(group, lines=(*group.lines, *lines), foreign=tuple(_foreign(group, lines)))
+
+
+def _foreign(group: Group, lines: Sequence[Line]) -> Iterable[str]:
+    for name in sorted({line.framework for line in lines}):
+        mine = [line for line in lines if line.framework == name]
+        runs = [member.run for line in mine for member in line.members]
+        unknown = dict.fromkeys(what for run in runs for what in unknown_of(run.info, run.metrics))
+        told = [
+            f"{key} ({', '.join(sorted(values))}; here {group.conditions[key]})"
+            for key in EVALUATION
+            if key in group.conditions
+            and (values := {_shown(run.config[key]) for run in runs if key in run.config} - {group.conditions[key]})
+        ]
+        differ = f"; known to differ: {', '.join(told)}" if told else ""
+        labels = ", ".join(line.label for line in mine)
+        yield f"{labels}: runs of {name}, of which is not known {', '.join(unknown)}{differ}"
+
+
 def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
     """Return one line per set of an algorithm's settings, each seed once: the run that got furthest."""
-    settings = [
-        {key: v for key, v in m.run.config.items() if key not in NO_VARIANT and changes_figures(key)} for m in members
-    ]
+    settings = [_variant(member.run) for member in members]
     differing = _differing(settings)
     variants: dict[str, list[Member]] = {}
     for member, mine in zip(members, settings, strict=True):
@@ -237,6 +305,14 @@ def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) 
         Line(label, algorithm, style_of(algorithm, place), tuple(_by_seed(mine, left_out)), settings[place])
         for place, (label, (_, mine)) in enumerate(zip(labels, ordered, strict=True))
     ]
+
+
+def _variant(run: ArchivedRun) -> dict[str, Any]:
+    """Return what tells a run's line from others of its algorithm; of another framework also the conditions."""
+    ours = {key: value for key, value in run.config.items() if changes_figures(key)}
+    if run.framework:
+        return {key: value for key, value in ours.items() if key not in {"name", "seed", *NO_FIGURES}}
+    return {key: value for key, value in ours.items() if key not in NO_VARIANT}
 
 
 def _labels(algorithm: str, settings: Sequence[Mapping[str, str]]) -> list[str]:

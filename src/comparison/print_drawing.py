@@ -17,6 +17,7 @@ ROW_HEIGHT = 0.36  # inches of a row of dots
 Y_LETTERS = 22  # in a line of the label that stands upright
 LETTERS, LEGEND_ROW = 13, 0.19  # small text: letters in an inch, inches of a row
 MARKERS = 8  # markers along a line
+GREY = "#BDBDBD"  # of lines that stand back
 NOTHING = "the archives do not tell"
 
 
@@ -58,6 +59,8 @@ def _draw_panel(panel: Panel, ax: Axes) -> None:
     ax.set(title=plain(panel.title), xlabel=plain(panel.x_label), ylabel=plain(textwrap.fill(panel.y_label, Y_LETTERS)))
     for stroke in panel.strokes:
         _draw_stroke(stroke, ax)
+    if grey := sum(stroke.grey for stroke in panel.strokes):
+        ax.plot([], [], color=GREY, linewidth=1, label=f"{grey} more")
     if panel.dots:
         _draw_dots(panel.dots, ax)
     elif not panel.strokes:
@@ -74,6 +77,9 @@ def _draw_panel(panel: Panel, ax: Axes) -> None:
 
 def _draw_stroke(stroke: Stroke, ax: Axes) -> None:
     style = stroke.style
+    if stroke.grey:
+        ax.plot(stroke.x, stroke.y, color=GREY, linewidth=1, zorder=1)
+        return
     ax.plot(stroke.x, stroke.y, label=plain(stroke.label), color=style.colour, linestyle=style.line,
             marker=style.marker, markersize=5, markevery=max(1, len(stroke.x) // MARKERS), linewidth=1.8)  # fmt: skip
     ax.fill_between(stroke.x, stroke.low, stroke.high, color=style.colour, alpha=0.15, linewidth=0)

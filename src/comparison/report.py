@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from comparison.aggregates import aggregate
 from comparison.archives import ArchivedRun
 from comparison.charts import Chart
+from comparison.equal_tables import equal_tables
+from comparison.families import in_order
 from comparison.group_charts import curves, forced_notes, score_chart
+from comparison.layout_table import layout_table
 from comparison.overall_charts import overall_charts
 from comparison.page import Section, make_page
 from comparison.paper_tables import average_table, paper_table
@@ -49,11 +53,12 @@ def write_report(
 def _sections(
     runs: Sequence[ArchivedRun], pool: Pool, given: Mapping[str, tuple[float, float]], now: datetime
 ) -> list[Section]:
-    groups = pool.groups
+    groups = [replace(group, lines=tuple(in_order(group.lines))) for group in pool.groups]
     sections = [Section(group.title, _group_charts(group, place)) for place, group in enumerate(groups)]
-    tables = [score_table(groups), verdict_table(groups), settings_table(groups)]
+    tables = [score_table(groups), verdict_table(groups), *equal_tables(groups), settings_table(groups)]
     sections.append(Section("Scores", tables=[table for table in tables if table is not None]))
     sections.append(_overall(groups, given))
+    sections.append(Section("For a paper", tables=[layout_table(groups)]))
     paper = [table for table in (paper_table(groups), average_table(groups)) if table is not None]
     if paper:
         sections.append(Section("Beside the paper", tables=paper))
@@ -76,5 +81,6 @@ def _overall(groups: Sequence[Group], given: Mapping[str, tuple[float, float]]) 
     styles = {line.label: line.style for group in groups for line in group.lines}
     forced = tuple(f"{group.title}: {note}" for group in groups for note in forced_notes(group))
     missing = sorted({line.label for group in groups for line in group.lines} - found.iqm.keys())
-    notes = [f"Not in all tasks, and so left out here: {', '.join(missing)}."] if missing else []
+    told = f"Not in all tasks, or of another framework, and so left out here: {', '.join(missing)}."
+    notes = [told] if missing else []
     return Section(heading, overall_charts(found, styles, forced), [aggregate_table(found, ranges, groups)], notes)

@@ -132,6 +132,7 @@ def _run_row(
         "run": str(run.folder),
         "task": place[0].title if place else run.task,
         "line": place[1] if place else run.algorithm,
+        "framework": run.framework or "this",
         "seed": run.config.get("seed", DASH),
         "ended": run.ended(now),
         "in the figures": "yes" if place else f"no: {pool.left_out[str(run.folder)]}",

@@ -10,6 +10,7 @@ from comparison.pooling import Group, Line
 from comparison.scores import scores
 
 ENOUGH_SEEDS = 5
+FOREIGN = "no verdict: runs of another framework, of which too little is known"
 
 
 class Verdict(NamedTuple):
@@ -22,7 +23,8 @@ class Verdict(NamedTuple):
 
 def basis(group: Group) -> str:
     """Return the score that lines are compared by: the absolute one where every run has it, else the final one."""
-    have = all(np.isfinite(scores(line, group.metric)["absolute"]).all() for line in group.lines)
+    ours = [line for line in group.lines if not line.framework]
+    have = bool(ours) and all(np.isfinite(scores(line, group.metric)["absolute"]).all() for line in ours)
     return "absolute" if have else "final"
 
 
@@ -36,6 +38,8 @@ def _verdict(a: Line, b: Line, group: Group, name: str) -> Verdict:
     first, second = (summary(scores(line, group.metric)[name], "mean_interval") for line in (a, b))
     if first.centre < second.centre:
         a, b, first, second = b, a, second, first
+    if a.framework or b.framework:
+        return Verdict(a.label, b.label, FOREIGN)
     return Verdict(a.label, b.label, judged(first, second, forced=bool(group.forced)))
 
 

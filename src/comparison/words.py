@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from comparison.equal_tables import at_equal
 from comparison.group_charts import HEADINGS
 from comparison.intervals import summary
 from comparison.pooling import Group, Pool
@@ -32,6 +33,8 @@ def _of(group: Group) -> Iterable[str]:
         yield f"{group.title}: pooled by --force although runs differ in {'; '.join(group.forced)}. No verdict."
     elif found:
         yield f"{group.title}: {_judged(found)}"
+        if len(group.lines) <= TOLD_LINES and not all(verdict.says.startswith("no verdict") for verdict in found):
+            yield from at_equal(group)
 
 
 def _values(group: Group, name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import torch as th
@@ -46,7 +47,8 @@ def said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     A later start says of its files what differs from the one before.
     """
     environment = versions(run.args.env, run.args.env_args)
-    code = {"commit": commit_of(SOURCE), "environment": environment, "packages": {"torch": str(th.__version__)}}
+    packages = {"torch": str(th.__version__)}
+    code = {"commit": commit_of(SOURCE), "machine": node(), "environment": environment, "packages": packages}
     if run.runner.info.notes:
         code["notes"] = list(run.runner.info.notes)
     if resumed is None:
