@@ -87,6 +87,14 @@ def test_a_run_that_did_not_come_to_its_end_is_left_out(epymarl):
     assert "its evaluations end at 451 of 651 steps" in pooled(epymarl).left_out[str(epymarl)]
 
 
+def test_a_task_whose_runs_of_ours_are_all_unfinished_still_has_theirs(epymarl, tmp_path):
+    archive(tmp_path / "ours", "qmix", 1, 1, t_max=900, steps=[0, 100, 200])
+    (group,) = pooled(tmp_path / "ours", epymarl).groups
+    assert [line.label for line in group.lines] == ["EPyMARL qmix"]
+    (forced,) = pooled(tmp_path / "ours", epymarl, force=True).groups
+    assert [line.label for line in forced.lines] == ["qmix", "EPyMARL qmix"]
+
+
 def test_other_settings_or_lengths_are_lines_of_their_own_and_the_seed_is_none(epymarl):
     config = json.loads((epymarl / "config.json").read_text())
     changed(epymarl, "config.json", env_args=config["env_args"] | {"seed": 1}, use_cuda=True, label="mine")

@@ -106,7 +106,8 @@ def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
             if run.framework and not run.problem:
                 foreign.setdefault(run.task, []).append(run)
             else:
-                members.setdefault(run.task, []).append(Member(run, _usable(run, metric_of(run, choice), choice)))
+                member = Member(run, _usable(run, metric_of(run, choice), choice))
+                members.setdefault(run.task, []).append(member)
         except UserError as why:
             left_out[str(run.folder)] = str(why)
     groups, notes = _groups(members, choice, left_out)
