@@ -64,7 +64,7 @@ def layout_table(groups: Sequence[Group]) -> Table:
         columns=["row", "algorithm", "family", "mean", "half width"],
     )  # fmt: skip
     notes = (*NOTES, *forced_of(groups))
-    heading = "In the layout of the paper's Table 1"
+    heading = "Methods by family, tasks down"
     return LayoutTable("layout", heading, frame, data, notes, _latex(heading, notes, body, len(columns)))
 
 

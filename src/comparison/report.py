@@ -80,7 +80,8 @@ def _overall(groups: Sequence[Group], given: Mapping[str, tuple[float, float]]) 
         return Section(heading, notes=["No line is in all tasks, so there is nothing to take together."])
     styles = {line.label: line.style for group in groups for line in group.lines}
     forced = tuple(f"{group.title}: {note}" for group in groups for note in forced_notes(group))
-    missing = sorted({line.label for group in groups for line in group.lines} - found.iqm.keys())
-    told = f"Not in all tasks, or of another framework, and so left out here: {', '.join(missing)}."
-    notes = [told] if missing else []
+    missing = sorted({line.label for group in groups for line in group.lines if not line.framework} - found.iqm.keys())
+    foreign = sorted({line.label for group in groups for line in group.lines if line.framework})
+    notes = [f"Not in all tasks, and so left out here: {', '.join(missing)}."] if missing else []
+    notes += [f"Of another framework, and so left out here: {', '.join(foreign)}."] if foreign else []
     return Section(heading, overall_charts(found, styles, forced), [aggregate_table(found, ranges, groups)], notes)
