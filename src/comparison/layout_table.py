@@ -21,7 +21,7 @@ BLOCK = 6  # methods beside each other: a page is as wide as that
 BEST = "*"
 NOTES = (
     "Mean over seeds and half the width of its 95% interval; a mean over tasks is of seeds' means, and has none",
-    f"{BEST} (bold in LaTeX): the highest mean of its row, whatever the intervals say; «Comparisons» says what may be said",
+    f"{BEST} (bold in LaTeX): the highest mean of its row; «Comparisons» says what may be said of it",
 )
 Cell = tuple[float, float]  # the mean, and half the width of its interval
 
