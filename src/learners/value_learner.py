@@ -133,7 +133,7 @@ class ValueLearner(Learner):
 
     def note_taken(self, parts: Sequence[str]) -> None:
         """Leave the mixer as it is where any of it was learnt."""
-        self.mixer_started |= any(part.startswith("mixer.") for part in parts)
+        self.mixer_started = self.mixer_started or any(part.startswith("mixer.") for part in parts)
 
     def state_numbers(self) -> dict[str, int]:
         """Return the learner's counters, and whether its mixer has its start behind it."""
