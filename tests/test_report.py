@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 from made_archives import TASK, archive, study, write
-from tiny_runs import assert_refused, play
+from tiny_runs import assert_refused, play, read
 
 pytest.importorskip("rliable", reason="rliable is not installed: pip install -r requirements-report.txt")
 pytest.importorskip("plotly", reason="plotly is not installed: pip install -r requirements-report.txt")
@@ -237,10 +237,38 @@ def test_the_papers_means_over_tasks_stand_beside_our_plain_means_over_them(tmp_
     assert theirs == {"MMSA": 0.80, "QMIX": 0.42, "SMMAE": 0.08, "COMA": 0.11}
 
 
+def test_other_papers_figures_stand_beside_those_of_another_simulator_too_and_are_never_pooled(tmp_path):
+    root = tmp_path / "results"
+    for seed in (1, 2):
+        folder = archive(root, "mamba", seed, seed, env="smax", task="3s5z", values=(0.0, 0.2),
+                         report_metric="test_battle_won_mean")  # fmt: skip
+        metrics = read(folder, "metrics.json")
+        write(folder, "metrics.json", metrics | {"test_battle_won_mean": metrics["test_return_mean"]})
+    out = report(root)
+    found = rows(out / "paper.csv")
+    (ours,) = [row for row in found if row["whose"] == "ours"]
+    assert (float(ours["final"]), ours["seeds"]) == (0.2, "2")
+    theirs = {row["algorithm"]: row for row in found if row["whose"] == "paper"}
+    assert set(theirs) == {"DMAWM", "MBVD", "MAMBA", "MAT", "MAPPO", "QMIX"}
+    mamba = theirs["MAMBA"]
+    assert [mamba[k] for k in ("final", "deviation", "steps", "seeds")] == ["0.532", "0.123", "400000", "5"]
+    assert mamba["source"] == "Table 1 of DMAWM's paper; of sc2, not smax"
+    assert "paper on DMAWM: MAMBA, 0.4M steps" in (out / "index.html").read_text()
+    assert {row["algorithm"] for row in rows(out / "scores.csv")} == {"mamba"}
+    assert not (out / "paper-averages.csv").exists()  # MMSA's means over StarCraft's maps are of these alone
+
+
 def test_the_papers_figures_are_sound():
     for figure in all_published():
-        assert figure.steps >= 1_000_000 and figure.tasks and figure.source
-        assert 0 < figure.value < (1 if figure.env != "mamujoco" else 10_000)
+        assert figure.steps >= (1_000_000 if figure.paper == "MMSA" else 100_000) and figure.tasks and figure.source
+        assert figure.env in {"lbf", "sc2", "sc2v2", "mamujoco", "flatland", "meltingpot"}
+        assert 0 <= figure.value < (1 if figure.metric == "test_battle_won_mean" or figure.env == "lbf" else 200_000)
+        assert (figure.deviation is None) == (figure.paper == "MMSA") or figure.value == 0
+    of = {(f.paper, f.algorithm, f.env, *f.tasks): f for f in all_published()}
+    assert len(of) == len(all_published())  # nothing twice
+    assert of["DMAWM", "DMAWM", "sc2", "corridor"].value == 0.452
+    assert of["MABL", "MABL", "sc2", "corridor"].value == 0.52
+    assert of["MABL", "MABL", "mamujoco", "HumanoidStandup-9-8-*"].steps == 800_000
     lbf = [f.value for f in all_published() if (f.env, f.algorithm, f.average_of) == ("lbf", "MMSA", None)]
     assert len(lbf) == 4 and sum(lbf) / 4 == pytest.approx(0.80, abs=0.005)  # the paper's Table 1
     joints = [f.value for f in all_published() if (f.env, f.algorithm, f.average_of) == ("mamujoco", "MMSA", None)]

@@ -28,7 +28,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Dot:
-    """A value with its interval on a row of its own. `runs`: single values beside it. `theirs`: it is the paper's."""
+    """A value with its interval on a row of its own. `runs`: single values beside it. `theirs`: it is a paper's."""
 
     label: str
     style: Style

@@ -105,7 +105,7 @@ def counted(label: str, seeds: int) -> str:
 
 
 def score_chart(group: Group, name: str) -> Chart:
-    """Return the scores of a group's lines, with the paper's figures for this task beside the final ones."""
+    """Return the scores of a group's lines, with papers' figures for this task beside the final ones."""
     panels = [
         Panel(HEADINGS[score], quantity(group), dots=tuple(_dots(group, score)))
         for score in SCORES
@@ -115,7 +115,7 @@ def score_chart(group: Group, name: str) -> Chart:
     lacks = f" No run's archive has the {', '.join(missing)}." if missing else ""
     caption = f"{SAYS[group.statistic].capitalize()}; the small marks are single runs.{lacks}"
     if any(dot.theirs for panel in panels for dot in panel.dots):
-        caption += " Hollow and grey: the paper's own figure, of its own runs, steps and code."
+        caption += " Hollow and grey: a paper's own figure, of its own runs, steps and code."
     return Chart(name, f"{group.title}: scores", caption, tuple(panels), forced_notes(group))
 
 
@@ -128,7 +128,7 @@ def _dots(group: Group, score: str) -> Sequence[Dot]:
         dots.append(Dot(label, line.style, found.centre, found.low, found.high, runs))
     if score == "final":
         dots += [
-            Dot(f"paper: {figure.algorithm}, {figure.steps / 1e6:g}M steps", THEIRS, figure.value, theirs=True)
+            Dot(f"{figure.label}, {figure.steps / 1e6:g}M steps", THEIRS, figure.value, theirs=True)
             for figure in published_beside(group)
         ]
     return dots

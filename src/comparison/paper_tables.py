@@ -1,4 +1,4 @@
-"""The paper's figures beside ours: task by task, and as Table 1 has them, plain means over tasks."""
+"""Papers' figures beside ours: task by task, and as MMSA's Table 1 has them, plain means over tasks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,39 +7,41 @@ import pandas as pd
 
 from comparison.intervals import summary
 from comparison.pooling import Group, Line
-from comparison.published import SEEDS, Published, published_averages, published_beside
+from comparison.published import Published, published_averages, published_beside
 from comparison.scores import scores
 from comparison.tables import Table, figure_text, forced_of, with_bounds
 
 NOTE = (
-    "The paper's runs are not ours: other code, and settings that it does not all give (its appendix is not "
+    "The papers' runs are not ours: other code, and settings that they do not all give (appendices of two are not "
     "available to us). A difference between rows marked paper and ours has more causes than the algorithm"
 )
 
 
 def paper_table(groups: Sequence[Group]) -> Table | None:
-    """Return the paper's figures of single tasks beside ours, None where no task is one of the paper's."""
+    """Return the papers' figures of single tasks beside ours, None where no task is one of theirs."""
     rows = []
     for group in groups:
         theirs = published_beside(group)
         for line in group.lines if theirs else ():
             ours = summary(scores(line, group.metric)["final"], group.statistic)
-            rows.append((group.title, "ours", line.label, ours.centre, ours.low, ours.high, _steps([line]),
+            rows.append((group.title, "ours", line.label, ours.centre, ours.low, ours.high, np.nan, _steps([line]),
                          len(line.members), "this report"))  # fmt: skip
         rows += [
-            (group.title, "paper", one.algorithm, one.value, np.nan, np.nan, one.steps, SEEDS, one.source)
+            (group.title, "paper", one.algorithm, one.value, np.nan, np.nan,
+             np.nan if one.deviation is None else one.deviation, one.steps, one.seeds, one.source_beside(group))
             for one in theirs
-        ]
+        ]  # fmt: skip
     if not rows:
         return None
     data = pd.DataFrame(
-        rows, columns=["task", "whose", "algorithm", "final", "low", "high", "steps", "seeds", "source"]
-    )  # fmt: skip
+        rows, columns=["task", "whose", "algorithm", "final", "low", "high", "deviation", "steps", "seeds", "source"]
+    )
     shown = data.assign(
         final=[with_bounds(row) for row in data[["final", "low", "high"]].to_numpy()],
+        deviation=["" if np.isnan(x) else figure_text(x) for x in data["deviation"]],
         steps=[f"{steps:,}" for steps in data["steps"]],
     ).drop(columns=["low", "high"])
-    return Table("paper", "The paper's figures beside ours", shown, data, (NOTE, *forced_of(groups)))
+    return Table("paper", "Papers' figures beside ours", shown, data, (NOTE, *forced_of(groups)))
 
 
 def average_table(groups: Sequence[Group]) -> Table | None:
@@ -56,7 +58,8 @@ def average_table(groups: Sequence[Group]) -> Table | None:
             for label, lines in _by_label(ours).items()
         ]  # fmt: skip
         rows += [
-            (env, metric, "paper", one.algorithm, one.value, of, of, one.steps, SEEDS, one.source) for one, _ in found
+            (env, metric, "paper", one.algorithm, one.value, of, of, one.steps, one.seeds, one.source)
+            for one, _ in found
         ]
     if not rows:
         return None

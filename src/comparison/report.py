@@ -61,7 +61,7 @@ def _sections(
     sections.append(Section("For a paper", tables=[layout_table(groups)]))
     paper = [table for table in (paper_table(groups), average_table(groups)) if table is not None]
     if paper:
-        sections.append(Section("Beside the paper", tables=paper))
+        sections.append(Section("Beside the papers", tables=paper))
     runs_table: list[Table] = [run_table(runs, pool, now)]
     sections.append(Section("Runs", tables=runs_table, notes=pool.notes))
     return sections
