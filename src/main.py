@@ -78,6 +78,7 @@ def _train(
     run = build(settings) if resumed is None else go_on(resumed, settings, **options)
     if not archived:
         trust_named(settings["env"], settings["env_args"])
+    settings = {**settings, "threads": run.args.threads}  # which may have been chosen just now
     run.notes += [said] if said else []
     try:
         record(run, settings, resumed)

@@ -138,15 +138,15 @@ def test_episodes_on_disk_are_what_was_given_and_gaps_are_noticed(tmp_path):
     add_episodes(tmp_path, 12, episodes[2:])
     found = read_episodes(tmp_path, 11, 14)
     assert all(th.equal(x, y) for x, y in zip(found, episodes[1:4], strict=True))
-    assert read_episodes(tmp_path, 15, 15) == []
+    assert list(read_episodes(tmp_path, 15, 15)) == []
     with pytest.raises(UserError, match="episode 15 is missing"):
-        read_episodes(tmp_path, 11, 16)
+        list(read_episodes(tmp_path, 11, 16))
     forget_episodes(tmp_path, below=12)
     with pytest.raises(UserError, match="episode 11 is missing"):
-        read_episodes(tmp_path, 11, 14)
+        list(read_episodes(tmp_path, 11, 14))
     (tmp_path / "e_12_15.safetensors").write_bytes(b"rubbish")
     with pytest.raises(UserError, match="cannot be read"):
-        read_episodes(tmp_path, 12, 14)
+        list(read_episodes(tmp_path, 12, 14))
 
 
 def test_the_states_of_all_generators_come_back(tmp_path):

@@ -40,8 +40,8 @@ def divided():
     """Yield a function that lets processes share a learner's updates; they are ended afterwards."""
     made, threads_before = [], th.get_num_threads()
 
-    def divide(learner, threads=2):
-        made.append(SideBySide(learner, threads))
+    def divide(learner, threads=2, **more):
+        made.append(SideBySide(learner, threads, **more))
         learner.backward = made[-1]
         return made[-1]
 
@@ -159,6 +159,25 @@ def test_a_process_that_dies_or_fails_ends_the_run_with_a_line(divided):
     assert "Traceback" in failure.value.__notes__[0]
 
 
+@pytest.mark.parametrize("episodes", [1, 3000])  # its pipe takes no more than a part of the second
+def test_a_process_that_hangs_ends_the_run_with_a_line(episodes, divided):
+    learner = make_learner("qmix")
+    side_by_side = divided(learner, timeout=0.5)
+    side_by_side.timeout = 60  # for it to start
+    learner.backward(make_batch())
+    side_by_side.timeout = 0.5
+    os.kill(side_by_side.workers[0].process.pid, signal.SIGSTOP)
+    batch = make_batch([(2, "terminated")] * 2 * episodes)
+    with pytest.raises(RunFailedError, match=r"process 1 .* gave no answer for 0.5 s \(update_timeout\)"):
+        learner.backward(batch)
+
+
+def test_five_to_seven_threads_are_all_used(divided):
+    for threads, parts in ((5, 5), (7, 7), (8, MOST)):
+        side_by_side = divided(make_learner("qmix"), threads)
+        assert (side_by_side.n_parts, side_by_side.n_parts * side_by_side.threads) == (parts, threads)
+
+
 def test_processes_end_with_the_run_and_leave_ctrl_c_to_it(divided):
     learner = make_learner("qmix")
     side_by_side = divided(learner)
@@ -202,7 +221,7 @@ def test_a_gradient_that_one_process_alone_has_counts(divided, monkeypatch):
     (other,) = side_by_side.workers
     assert th.equal(found[place], other.gradients[place]) and found[place] is not other.gradients[place]
     finish = other.finish
-    monkeypatch.setattr(other, "finish", lambda: (*finish()[:2], [False] * len(learner.parameters)))
+    monkeypatch.setattr(other, "finish", lambda deadline: (*finish(deadline)[:2], [False] * len(learner.parameters)))
     _, _, found = gradients(learner, lambda: learner.backward(make_batch()))
     assert place not in found and len(found) == len(learner.parameters) - 1
 

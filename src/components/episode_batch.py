@@ -11,7 +11,7 @@ whether the task ended with it. An episode of L actions fills rows 0 … L; row 
 `filled` marks rows 0 … L, so ``filled[:, 1:]`` marks the transitions, however the episode ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -48,16 +48,23 @@ def episode_scheme(
     action_size: int = 1,
     continuous: bool = False,
     n_rewards: int = 1,
+    state_of_obs: bool = False,
+    float_dtype: th.dtype | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return PyMARL's scheme: what is stored per step, `vshape` per agent where `group` says so.
 
     `n_actions` is W, and an agent's action `action_size` numbers: float32 if `continuous`, else the smallest integer
     that holds them. One-hot actions are not stored, see `EpisodeBatch.__getitem__`. With `n_rewards` of N, each agent
-    has its own.
+    has its own. With `state_of_obs`, the state is all observations in a row and takes no room of its own. `float_dtype`
+    is what observations and states are kept in where they are floating-point numbers; None keeps their dtypes.
     """
     action_dtype = th.float32 if continuous else _smallest_integer(n_actions)
+    obs_dtype, state_dtype = (
+        float_dtype if float_dtype is not None and dtype.is_floating_point else dtype
+        for dtype in (obs_dtype, state_dtype)
+    )
     return {
-        "state": {"vshape": (state_size,), "dtype": state_dtype},
+        "state": {"vshape": (state_size,), "dtype": state_dtype} | ({"of": "obs"} if state_of_obs else {}),
         "obs": {"vshape": (obs_size,), "group": "agents", "dtype": obs_dtype},
         "avail_actions": {"vshape": (n_actions,), "group": "agents", "dtype": th.bool},
         "actions": {"vshape": (action_size,), "group": "agents", "dtype": action_dtype},
@@ -74,7 +81,8 @@ def _smallest_integer(n_actions: int) -> th.dtype:
 def lay_out(scheme: Scheme, groups: Mapping[str, int]) -> tuple[dict[str, Field], int]:
     """Return the fields of a scheme (and `filled`) with their offsets, and the bytes of one record.
 
-    Wide dtypes come first and the record is padded to the widest, so every field is aligned and can be viewed.
+    Wide dtypes come first and the record is padded to the widest, so every field is aligned and can be viewed. A
+    quantity that is another one's numbers in a row (`of`) lies in the same place.
     """
     shapes = {
         name: ((groups[spec["group"]],) if "group" in spec else ()) + tuple(spec["vshape"])
@@ -83,27 +91,50 @@ def lay_out(scheme: Scheme, groups: Mapping[str, int]) -> tuple[dict[str, Field]
     dtypes = {name: spec["dtype"] for name, spec in scheme.items()}
     shapes["filled"], dtypes["filled"] = (1,), th.bool
     fields, offset = {}, 0
-    for name in sorted(shapes, key=lambda n: -dtypes[n].itemsize):
+    shared = {name: spec["of"] for name, spec in scheme.items() if "of" in spec}
+    for name in sorted((n for n in shapes if n not in shared), key=lambda n: -dtypes[n].itemsize):
         fields[name] = Field(offset, dtypes[name], shapes[name])
         offset += fields[name].n_bytes
+    for name, other in shared.items():
+        fields[name] = Field(fields[other].offset, dtypes[name], shapes[name])
+        assert (fields[name].dtype, fields[name].n_bytes) == (fields[other].dtype, fields[other].n_bytes), (name, other)
     widest = max(dtype.itemsize for dtype in dtypes.values())
     return fields, -(-offset // widest) * widest
 
 
-def refuse_other_form(
-    episodes: Sequence[Tensor], inserted: int, scheme: Scheme, groups: Mapping[str, int], max_seq_length: int
-) -> None:
-    """Raise ValueError for what cannot be the last of `inserted` episodes of a scheme, each as the rows that it fills.
+def in_this_form(rows: Tensor, scheme: Scheme, groups: Mapping[str, int]) -> Tensor:
+    """Return an episode's rows (n, record) uint8 as the scheme lays them out; raise ValueError for another task's.
 
-    A row is a record (uint8); an episode has an action at least, hence two rows, and at most `max_seq_length`.
+    Archives from before a state that is all observations in a row was kept once have it twice.
     """
-    if len(episodes) > inserted:
-        raise ValueError(f"there are {len(episodes)} episodes of {inserted}")
-    _, record = lay_out(scheme, groups)
-    for episode in episodes:
-        fits = episode.shape[1:] == (record,) and 2 <= len(episode) <= max_seq_length
-        if episode.dtype != th.uint8 or not fits:
+    fields, record = lay_out(scheme, groups)
+    if rows.dtype == th.uint8 and rows.shape[1:] == (record,):
+        return rows
+    twice = {name: {key: said for key, said in spec.items() if key != "of"} for name, spec in scheme.items()}
+    former, former_record = lay_out(twice, groups)
+    if rows.dtype != th.uint8 or rows.shape[1:] != (former_record,):
+        raise ValueError("there are episodes of another form")
+    laid = th.zeros(len(rows), record, dtype=th.uint8)
+    for name, field in fields.items():
+        there, n = former[name].offset, field.n_bytes
+        laid[:, field.offset : field.offset + n] = rows[:, there : there + n]
+    return laid
+
+
+def restored(
+    episodes: Iterable[Tensor], inserted: int, scheme: Scheme, groups: Mapping[str, int], max_seq_length: int
+) -> Iterator[Tensor]:
+    """Yield the last of `inserted` episodes of a scheme, each as the rows that it fills, in the scheme's form.
+
+    Raises ValueError where they cannot be. A row is a record (uint8); an episode has an action at least, hence two
+    rows, and at most `max_seq_length`.
+    """
+    for count, episode in enumerate(episodes, start=1):
+        if episode.dim() != 2 or not 2 <= len(episode) <= max_seq_length:
             raise ValueError("there are episodes of another form")
+        if count > inserted:
+            raise ValueError(f"there are {count} episodes of {inserted}")
+        yield in_this_form(episode, scheme, groups)
 
 
 class EpisodeBatch:

@@ -1,13 +1,14 @@
 """The last rounds of episodes, which are learnt from once and forgotten: what on-policy methods are given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch as th
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
+from components.disk_rows import DiskRows
+from components.episode_batch import EpisodeBatch, Scheme, restored
 
 
 class FreshEpisodes:
@@ -24,8 +25,11 @@ class FreshEpisodes:
         max_seq_length: int,
         seed: int,
         device: th.device | str = "cpu",
+        disk: DiskRows | None = None,
     ) -> None:
         """Take what every experience is given; the size and the seed are for those that keep and draw."""
+        if disk is not None:
+            raise ValueError("buffer_device=disk is for replay, and only episodes of the last rounds are kept here")
         self.scheme, self.groups, self.max_seq_length = scheme, groups, max_seq_length
         self.device = th.device(device)
         self.inserted = 0  # episodes ever
@@ -35,6 +39,11 @@ class FreshEpisodes:
     def n_bytes(self) -> int:
         """Bytes that the episodes take."""
         return sum(episode.numel() for episode in self.episodes)
+
+    @staticmethod
+    def most_rows(capacity: int, max_seq_length: int, steps: int) -> int:
+        """Return how many rows there can be, if `capacity` episodes wait at most."""
+        return capacity * max_seq_length
 
     def insert_episode_batch(self, batch: EpisodeBatch) -> None:
         """Store every episode of a batch of the same scheme and length."""
@@ -55,13 +64,13 @@ class FreshEpisodes:
         assert self.oldest <= number <= self.inserted, (self.oldest, number, self.inserted)
         return self.episodes[number - self.oldest :]
 
-    def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
+    def restore(self, inserted: int, episodes: Iterable[Tensor], rng_state: dict[str, Any]) -> None:
         """Take up the waiting episodes, the last of `inserted` ever.
 
         Raises ValueError for those of another task, or too many.
         """
-        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
-        self.episodes, self.inserted = [episode.to(self.device) for episode in episodes], inserted
+        waiting = restored(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
+        self.episodes, self.inserted = [episode.to(self.device) for episode in waiting], inserted
 
     def rng_state(self) -> dict[str, Any]:
         """Return nothing: nothing is drawn."""

@@ -1,6 +1,6 @@
 """Replay over whole episodes, the oldest replaced first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,8 @@ import torch as th
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
+from components.disk_rows import DiskRows
+from components.episode_batch import EpisodeBatch, Scheme, restored
 
 
 class ReplayBuffer:
@@ -22,10 +23,12 @@ class ReplayBuffer:
         max_seq_length: int,
         seed: int,
         device: th.device | str = "cpu",
+        disk: DiskRows | None = None,
     ) -> None:
+        """Take how many episodes are kept, and where: on the device, or where `disk` says."""
         self.scheme, self.groups = scheme, groups
         self.buffer_size, self.max_seq_length = buffer_size, max_seq_length
-        self.device = th.device(device)
+        self.device, self.disk = th.device(device), disk
         self.inserted = 0  # episodes ever; number k lies at k modulo buffer_size
         self.episodes: list[Tensor] = []  # (rows, record) uint8 each
         self._rng = np.random.default_rng(seed)
@@ -40,17 +43,24 @@ class ReplayBuffer:
         """Bytes that the episodes take."""
         return sum(episode.numel() for episode in self.episodes)
 
+    @staticmethod
+    def most_rows(capacity: int, max_seq_length: int, steps: int) -> int:
+        """Return how many rows there can be at most, after `steps` environment steps in all."""
+        return min(capacity * max_seq_length, steps + min(capacity, steps))
+
     def insert_episode_batch(self, batch: EpisodeBatch) -> None:
         """Store every episode of a batch of the same scheme and length; the oldest make room."""
         assert batch.max_seq_length == self.max_seq_length, (batch.max_seq_length, self.max_seq_length)
         lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
-        for storage, rows in zip(batch.storage, lengths, strict=True):
-            episode = storage[:rows].to(self.device, copy=True)
+        for episode in [self._kept(storage[:rows]) for storage, rows in zip(batch.storage, lengths, strict=True)]:
             if len(self.episodes) < self.buffer_size:
                 self.episodes.append(episode)
             else:
                 self.episodes[self.inserted % self.buffer_size] = episode
             self.inserted += 1
+
+    def _kept(self, rows: Tensor) -> Tensor:
+        return rows.to(self.device, copy=True) if self.disk is None else self.disk.keep(rows)
 
     @property
     def oldest(self) -> int:
@@ -62,17 +72,17 @@ class ReplayBuffer:
         assert self.oldest <= number <= self.inserted, (self.oldest, number, self.inserted)
         return [self.episodes[k % self.buffer_size] for k in range(number, self.inserted)]
 
-    def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
+    def restore(self, inserted: int, episodes: Iterable[Tensor], rng_state: dict[str, Any]) -> None:
         """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state.
 
         Raises ValueError for episodes of another task, or too few.
         """
-        if len(episodes) != min(inserted, self.buffer_size):
-            raise ValueError(f"replay holds {len(episodes)} of {inserted} episodes")
-        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
-        first = inserted - len(episodes)
-        places = {k % self.buffer_size: episode for k, episode in enumerate(episodes, start=first)}
-        self.episodes = [places[place].to(self.device) for place in range(len(episodes))]
+        found = restored(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
+        kept = [self._kept(episode) for episode in found]
+        if len(kept) != min(inserted, self.buffer_size):
+            raise ValueError(f"replay holds {len(kept)} of {inserted} episodes")
+        places = {k % self.buffer_size: episode for k, episode in enumerate(kept, start=inserted - len(kept))}
+        self.episodes = [places[place] for place in range(len(kept))]
         self.inserted = inserted
         self._rng.bit_generator.state = rng_state
 

@@ -7,7 +7,7 @@ padding, and all count. Segments may also stay for some rows in an episode that 
 Letters: B segments, T rows of each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 import torch as th
 from torch import Tensor
 
-from components.episode_batch import EpisodeBatch, Scheme, refuse_other_form
+from components.disk_rows import DiskRows
+from components.episode_batch import EpisodeBatch, Scheme, restored
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class SegmentReplay:
         max_seq_length: int,
         seed: int,
         device: th.device | str = "cpu",
+        disk: DiskRows | None = None,
     ) -> None:
+        """Take how many steps are kept, and where: in memory, or where `disk` says."""
         if capacity < max_seq_length - 1:
-            raise ValueError(f"replay of {capacity} steps cannot hold an episode: raise replay_steps")
+            raise ValueError(f"replay of {capacity} steps cannot hold an episode: raise buffer_size")
         self.scheme, self.groups = scheme, groups
         self.capacity, self.max_seq_length = capacity, max_seq_length
-        self.device = th.device(device)
+        self.device, self.disk = th.device(device), disk
         self.inserted, self.oldest, self.steps = 0, 0, 0
         self._episodes: dict[int, Tensor] = {}  # by number, (rows, record) uint8 each
         self._rewarded: dict[int, np.ndarray] = {}  # the transitions that brought a reward
@@ -73,11 +76,20 @@ class SegmentReplay:
         """Bytes that the episodes take."""
         return sum(episode.numel() for episode in self._episodes.values())
 
+    @staticmethod
+    def most_rows(capacity: int, max_seq_length: int, steps: int) -> int:
+        """Return how many rows `steps` environment steps leave, if episodes are as long as they can be."""
+        kept = min(capacity, steps)
+        return kept + kept // (max_seq_length - 1)
+
     def insert_episode_batch(self, batch: EpisodeBatch) -> None:
         """Store every episode of a batch of the same scheme; the oldest make room."""
         lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
-        for storage, rows in zip(batch.storage, lengths, strict=True):
-            self._insert(storage[:rows].to("cpu", copy=True))
+        for episode in [self._kept(storage[:rows]) for storage, rows in zip(batch.storage, lengths, strict=True)]:
+            self._insert(episode)
+
+    def _kept(self, rows: Tensor) -> Tensor:
+        return rows.to("cpu", copy=True) if self.disk is None else self.disk.keep(rows)
 
     def _insert(self, episode: Tensor) -> None:
         rewards = self._view(episode.unsqueeze(0)).array("reward")[0, :-1]
@@ -99,16 +111,17 @@ class SegmentReplay:
         assert self.oldest <= number <= self.inserted, (self.oldest, number, self.inserted)
         return [self._episodes[k] for k in range(number, self.inserted)]
 
-    def restore(self, inserted: int, episodes: list[Tensor], rng_state: dict[str, Any]) -> None:
+    def restore(self, inserted: int, episodes: Iterable[Tensor], rng_state: dict[str, Any]) -> None:
         """Take up the last episodes of `inserted` ever, in the order of their numbers, and the sampler's state.
 
         Raises ValueError for episodes of another task, or too many.
         """
-        refuse_other_form(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
-        self.inserted = self.oldest = inserted - len(episodes)
+        found = restored(episodes, inserted, self.scheme, self.groups, self.max_seq_length)
+        kept = [self._kept(episode) for episode in found]
+        self.inserted = self.oldest = inserted - len(kept)
         self.steps = 0
         self._episodes, self._rewarded = {}, {}
-        for episode in episodes:
+        for episode in kept:
             self._insert(episode)
         self._rng.bit_generator.state = rng_state
 

@@ -78,6 +78,7 @@ class GymmaEnv(GuardedEnv):
             obs_dtype=np.dtype(np.float32),
             state_dtype=np.dtype(np.float32),
             has_winner=task.won is not None,
+            state_of_obs=not task.has_state,
             action_space=task.team.space,
             n_rewards=1 if common_reward else n_agents,
             obs_images=task.images,

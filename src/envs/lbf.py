@@ -37,6 +37,7 @@ class LBFEnv(MultiAgentEnv):
             obs_dtype=np.dtype(np.int8),
             state_dtype=np.dtype(np.int8),
             has_winner=False,
+            state_of_obs=True,
             n_rewards=1 if common_reward else task.players,
             entities=laid_out([("food", task.foods, 3), (None, 1, 3), ("ally", task.players - 1, 3)]),
         )

@@ -49,6 +49,7 @@ class EnvInfo:
     alone is available to it, and stays dead until the episode ends. None where agents do not die.
     `obs_images` are the pictures in every agent's observation, in order; the other numbers lie between them.
     `entities` says which numbers of an observation belong to what is seen, or None where nothing is known of that.
+    `state_of_obs` says that the state is all observations in a row, in the same dtype: it is kept once.
     `repeatable` says that the same seed and the same actions give the same episode; False for engines that cannot.
     """
 
@@ -66,6 +67,7 @@ class EnvInfo:
     n_rewards: int = 1
     obs_images: tuple[ObsImage, ...] = ()
     entities: Entities | None = None
+    state_of_obs: bool = False
     listed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 

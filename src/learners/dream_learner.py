@@ -74,6 +74,12 @@ class DreamLearner(Learner):
         if self.log_due(t_env):
             self.log(figures | diagnose(self, segment), t_env)
 
+    def trial_update(self, experience: SegmentReplay) -> None:
+        """Take a whole round, as after the first updates."""
+        self.model_updates = self.args.behaviour_after
+        with self.training_mode():
+            self.round(experience)
+
     def round(self, experience: SegmentReplay) -> tuple[Scalars, Segment]:
         """Take some model steps, then some behaviour steps; return the last figures, and the last segments.
 

@@ -112,6 +112,10 @@ class Learner(ABC):
         Raises `NotFiniteError` instead of a step where a loss or the gradient is not finite.
         """
 
+    def trial_update(self, experience: Any) -> None:
+        """Learn once from an experience that has enough, as `learn` does: to see how long it takes."""
+        self.learn(experience, 0, 0)
+
     def note_rewards(self, batch: Any) -> None:
         """Count the rewards of new training episodes, for `standardise_rewards`: called once for each episode."""
         if self.reward_moments is not None and not self.counts_batches:

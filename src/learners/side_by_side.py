@@ -6,7 +6,11 @@ wait once per update. All see the same parameters, in shared memory, and each ha
 
 import atexit
 import multiprocessing
+import os
 import signal
+import socket
+import struct
+import time
 import traceback
 from collections.abc import Sequence
 from copy import copy
@@ -25,7 +29,9 @@ from utils.exits import how_it_ended
 from utils.memory import keep_freed_memory
 from utils.stopping import ASKS
 
-MOST = 4  # processes: with more, each spends much of its time on what does not shrink with its share of the episodes
+MOST = 4  # processes of several threads: with more, each spends much of its time on what its share does not shrink
+TIMEOUT = 600.0  # seconds; the setting update_timeout
+GRACE = 1.0  # seconds more for an answer that is late because the whole program was stopped and went on
 END_SECONDS = 5.0  # how long a process that is gone may take until its exit code is known
 STOPS = set(ASKS)  # often sent to every process of a group, and the run's to answer
 TRAINING_ALONE = ("optimisers", "update", "logger", "backward")  # attributes of a learner that losses need not
@@ -50,9 +56,10 @@ class SideBySide:
     the same number of processes.
     """
 
-    def __init__(self, learner: Any, threads: int) -> None:
-        self.learner = learner
-        self.n_parts = min(threads, MOST)
+    def __init__(self, learner: Any, threads: int, timeout: float = TIMEOUT) -> None:
+        """Take how many `threads` there are in all, and how many seconds a process may take for its share."""
+        self.learner, self.timeout = learner, timeout
+        self.n_parts = threads if threads < 2 * MOST else MOST
         self.threads = threads // self.n_parts
         self.workers: list[_Worker] = []
         th.set_num_threads(self.threads)
@@ -60,7 +67,7 @@ class SideBySide:
     def __call__(self, batch: EpisodeBatch) -> tuple[Scalars, Scalars]:
         """Set the gradients of a batch's losses, and return the losses and what else is logged.
 
-        Raises `RunFailedError` where a process fails or dies.
+        Raises `RunFailedError` where a process fails, dies or hangs.
         """
         if not self.workers:
             self._start()
@@ -71,8 +78,9 @@ class SideBySide:
         for worker, part, seed in zip(busy, others, seeds, strict=True):
             worker.begin(part, totals, seed)
         losses, metrics = type(self.learner).backward(self.learner, own, totals)
+        deadline = time.monotonic() + self.timeout
         for worker in busy:
-            more_losses, more_metrics, reached = worker.finish()
+            more_losses, more_metrics, reached = worker.finish(deadline)
             losses = {name: value + more_losses[name] for name, value in losses.items()}
             metrics = {name: value + more_metrics[name] for name, value in metrics.items()}
             for parameter, share, has_share in zip(self.learner.parameters, worker.gradients, reached, strict=True):
@@ -86,7 +94,7 @@ class SideBySide:
             setattr(part, name, None)
         atexit.register(self.close)
         for index in range(1, self.n_parts):
-            self.workers.append(_Worker(index, part, self.threads))
+            self.workers.append(_Worker(index, part, self.threads, self.timeout))
 
     def close(self) -> None:
         """End the processes."""
@@ -99,12 +107,14 @@ class SideBySide:
 class _Worker:
     """One of the other processes, seen from here."""
 
-    def __init__(self, index: int, learner: Any, threads: int) -> None:
+    def __init__(self, index: int, learner: Any, threads: int, timeout: float) -> None:
         self.name = f"process {index} of those that share an update (threads)"
+        self.timeout = timeout
         self.gradients = [th.zeros_like(parameter) for parameter in learner.parameters]
         # Spawned, not forked: a fork would carry Torch's threads along. Tensors among the arguments become shared.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
+        _limit_sending(self.pipe, timeout)
         arguments = (theirs, learner, self.gradients, threads)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
         resource_tracker.ensure_running()  # which would let the signals through again as it starts
@@ -120,8 +130,12 @@ class _Worker:
             self.pipe.send((part.scheme, part.groups, part.storage.numpy(), totals, seed))
         except ConnectionError:
             raise self._died() from None
+        except BlockingIOError:
+            raise self._hangs() from None
 
-    def finish(self) -> tuple[dict[str, float], dict[str, float], list[bool]]:
+    def finish(self, deadline: float) -> tuple[dict[str, float], dict[str, float], list[bool]]:
+        if not self.pipe.poll(max(0.0, deadline - time.monotonic())) and not self.pipe.poll(GRACE):
+            raise self._hangs()
         try:
             status, answer = self.pipe.recv()
         except (EOFError, OSError):
@@ -131,6 +145,12 @@ class _Worker:
             failure.add_note(answer.rstrip())
             raise failure
         return answer
+
+    def _hangs(self) -> RunFailedError:
+        return RunFailedError(
+            f"{self.name} gave no answer for {self.timeout:g} s (update_timeout); what was saved before is whole: go "
+            "on with resume=<the run's folder>, where threads=1 does without it"
+        )
 
     def _died(self) -> RunFailedError:
         self.process.join(END_SECONDS)
@@ -142,6 +162,13 @@ class _Worker:
         self.process.kill()  # it has nothing to lose
         self.process.join()
         self.process.close()
+
+
+def _limit_sending(pipe: Connection, seconds: float) -> None:
+    """Let sending through a pipe fail (`BlockingIOError`) when the other end takes nothing for so long."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:  # its options are the pipe's
+        timeval = divmod(max(1, round(1e6 * seconds)), 10**6)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *timeval))
 
 
 def serve(pipe: Connection, learner: Any, gradients: Sequence[Tensor], threads: int) -> None:

@@ -79,7 +79,12 @@ class BaseRunner(ABC):
         self.info, self.batch_size, self.clock, self.limits = info, batch_size, clock, limits
         self.episodes_lost, self.env_restarts = 0, 0
         self.groups = {"agents": info.n_agents}
-        self.scheme: Scheme = episode_scheme(
+        self.scheme = self._scheme(None)
+        self.max_seq_length = info.episode_limit + 1
+
+    def _scheme(self, float_dtype: th.dtype | None) -> Scheme:
+        info = self.info
+        return episode_scheme(
             obs_size=info.obs_size,
             state_size=info.state_size,
             n_actions=info.n_actions,
@@ -88,8 +93,13 @@ class BaseRunner(ABC):
             action_size=info.action_space.size,
             continuous=info.action_space.kind == "continuous",
             n_rewards=info.n_rewards,
+            state_of_obs=info.state_of_obs,
+            float_dtype=float_dtype,
         )
-        self.max_seq_length = info.episode_limit + 1
+
+    def keep_floats_as(self, dtype: th.dtype) -> None:
+        """Write observations and states in another floating-point dtype from now on; agents act on what is written."""
+        self.scheme = self._scheme(dtype)
 
     def check_stop(self) -> None:
         """Raise what `stop` says must end the run, in the middle of an episode: played again, it is the same."""
@@ -240,8 +250,10 @@ def _write_outcomes(
 
 
 def _write_views(together: _Round, slots: Rows, t: int, views: Sequence[View]) -> None:
-    quantities = zip(View._fields, zip(*views, strict=True), strict=True)
-    together.batch.update({**dict(quantities), "filled": True}, bs=slots, ts=t)
+    quantities = dict(zip(View._fields, zip(*views, strict=True), strict=True))
+    if "of" in together.batch.scheme["state"]:
+        del quantities["state"]  # it lies where the observations do
+    together.batch.update({**quantities, "filled": True}, bs=slots, ts=t)
     check_finite(together.batch, ("obs", "state"), slots, t, together.seeds)
 
 

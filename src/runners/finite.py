@@ -30,7 +30,11 @@ def _told(name: str, seen: np.ndarray, slots: Rows, t: int, seeds: Sequence[int]
     whose = f" of agent {place[0]}" if agents else ""
     entry = "" if name == "reward" else f", entry {place[-1]}"
     when = f"after step {t}" if name != "reward" else f"for step {t + 1}"
+    if seen.dtype == np.float16:
+        remedy = "it may be beyond what buffer_dtype=float16 holds, which is 65504: take buffer_dtype=as_played"
+    else:
+        remedy = "nothing can be learnt from that; mend the environment"
     return (
         f"the environment's {NAMES[name]}{whose}{entry} is {seen[slot][tuple(place)]} {when} of the episode of seed "
-        f"{seeds[slot]} (environment {slot}): nothing can be learnt from that; mend the environment"
+        f"{seeds[slot]} (environment {slot}): {remedy}"
     )

@@ -10,7 +10,9 @@ from utils.errors import UserError
 
 Value = int | float | bool | str | None
 
-DECLARATION_FORM = "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`"
+DECLARATION_FORM = (
+    "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`, ` or auto`"
+)
 _NULLS = ("null", "None")
 _LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
@@ -19,7 +21,7 @@ _DECLARATION = re.compile(
     rf"(?:(?P<number>int|float) *(?P<range>[\[(] *(?P<low>{_NUMBER}) *, *(?P<high>{_NUMBER}) *[\])])"
     r"|(?P<word>bool|str|arguments)"
     r"|\{(?P<choices>[^{}]*)\})"
-    r"(?P<null> or null)? *: *(?P<meaning>\S.*)"
+    r"(?P<null> or null)?(?: or (?P<other>auto))? *: *(?P<meaning>\S.*)"
 )
 _TAGS = re.compile(r"(?P<meaning>.*?)(?P<tags>(?: \[[^\[\]]*\])*)")
 _BEFORE = re.compile(r"since [0-9][0-9.]*: (?:before (?P<value>.+)|as (?P<other>[A-Za-z0-9_.]+))")
@@ -76,7 +78,8 @@ class Setting:
 
     `arguments` is an open group, see `settings.arguments`. `key` is dotted (`env_args.key`); `file` and `line` say
     where the declaration stands. For archives made before there was the setting, `before` is its value, as text, or
-    `before_as` the setting whose value it has; both are None where nobody has said. `free`: whether a run that goes on
+    `before_as` the setting whose value it has; both are None where nobody has said. `other`: a word that it may be
+    instead. `free`: whether a run that goes on
     may have another value than it began with.
     """
 
@@ -92,6 +95,7 @@ class Setting:
     before: str | None = None
     before_as: str | None = None
     free: bool = False
+    other: str | None = None
 
     @property
     def allowed(self) -> str:
@@ -104,7 +108,7 @@ class Setting:
             "arguments": "an object of JSON; each entry can be set by itself, as " + self.key + ".NAME=value",
             "choice": "one of " + ", ".join(self.choices),
         }
-        return words[self.kind] + (" or null" if self.nullable else "")
+        return words[self.kind] + (" or null" if self.nullable else "") + (f" or {self.other}" if self.other else "")
 
     def parse(self, raw: object) -> Value:
         """Return the value that `raw` stands for: text as on the command line, or a plain Python value.
@@ -116,6 +120,8 @@ class Setting:
                 raise self._refusal(repr(raw))
             raw = "null" if raw is None else repr(raw)
         text = raw.strip()
+        if self.other is not None and text == self.other:
+            return text
         value = self._read(text) if text and text.isprintable() else None
         if value is None and not (self.nullable and text in _NULLS):
             raise self._refusal(raw)
@@ -160,7 +166,9 @@ def read_declaration(key: str, comment: str, file: str, line: int) -> Setting | 
         interval = _interval(match, f"{file}:{line}: {key}")
     if kind == "choice":
         choices = _choices(match["choices"], f"{file}:{line}: {key}")
-    plain = Setting(key, kind, interval, choices or (), bool(match["null"]), match["meaning"], file, line)
+    plain = Setting(
+        key, kind, interval, choices or (), bool(match["null"]), match["meaning"], file, line, other=match["other"]
+    )
     return _tagged(plain)
 
 

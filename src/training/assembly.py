@@ -9,12 +9,13 @@ import torch as th
 from torch import Tensor
 
 from components import EXPERIENCES
+from components.disk_rows import DiskRows
 from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as CONTROLLERS
 from envs import check_keeps_replays, env_path, task_name
 from learners import METHODS, MIXED
 from learners import REGISTRY as LEARNERS
-from learners.side_by_side import SideBySide, can_divide
+from learners.side_by_side import SideBySide
 from modules.actors import REGISTRY as ACTORS
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
@@ -22,11 +23,14 @@ from runners import REGISTRY as RUNNERS
 from runners.base_runner import BaseRunner, EpisodeResult, Limits
 from settings import extended, to_args
 from training.checkpoint import find_checkpoint, load_checkpoint
+from training.room import Kept, check_room, disk_folder
 from training.seeding import Stream, seed_number
+from training.threads import AUTO, settle_threads
 from training.transfer import Transfer, take_what_fits
 from utils.errors import UserError, nearest
 from utils.logging import Logger
 from utils.memory import no_room
+from utils.memory_there import withdraw
 from utils.timing import PhaseClock
 
 
@@ -83,72 +87,94 @@ class Run:
         if self.side_by_side is not None:
             self.side_by_side.close()
         self.runner.close()
+        withdraw()
 
 
 def build(settings: Mapping[str, Any]) -> Run:
     """Make a run from resolved settings (with a seed); raise `UserError` for what cannot work. Writes nothing."""
     args = to_args(settings)
     check(args)
-    th.set_num_threads(args.threads)
+    th.set_num_threads(1 if args.threads == AUTO else args.threads)
     th.manual_seed(seed_number(args.seed, Stream.TORCH))
     clock, logger = PhaseClock(), Logger()
     limits = Limits(args.max_losses_in_a_row, args.env_timeout, args.max_env_restarts)
     runner = RUNNERS[args.runner](env_path(args.env), args.env_args, args.batch_size_run, clock, limits)
     try:
-        info = runner.info
-        if args.report_metric == "test_battle_won_mean" and not info.has_winner:
-            raise UserError("report_metric=test_battle_won_mean: nobody wins here; take report_metric=test_return_mean")
-        args = extended(
-            args,
-            n_agents=info.n_agents,
-            n_actions=info.n_actions,
-            action_space=info.action_space,
-            entities=info.entities,
-            n_rewards=info.n_rewards,
-            noop=info.noop,
-            obs_images=info.obs_images,
-            obs_shape=info.obs_size,
-            state_shape=info.state_size,
-        )
+        if args.buffer_dtype == "float16":
+            runner.keep_floats_as(th.float16)
+        args = _with_sizes(args, runner)
         check_task(args)
-        try:
-            mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
-            mac.agent.to(_device(args.device))
-            learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
-            EpisodeBatch(runner.scheme, runner.groups, args.batch_size_run, runner.max_seq_length)  # is there room?
-            experience = EXPERIENCES[learner.EXPERIENCE](
-                runner.scheme,
-                runner.groups,
-                args.buffer_size,
-                runner.max_seq_length,
-                seed_number(args.seed, Stream.REPLAY),
-                "cpu" if args.buffer_device == "cpu" else learner.device,
-            )
-        except ValueError as why:
-            raise UserError(f"these settings do not go together: {why}") from why
-        except (MemoryError, RuntimeError) as why:
-            if no_room(why) is None:
-                raise
-            raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
+        mac, learner, experience = _made(args, runner, logger)
         intervals = {"test": args.test_interval, "log": args.log_interval, "save": args.save_model_interval}
         due = {name: Every(interval, last=0) for name, interval in intervals.items()}
         run = Run(args, task_name(args.env, args.env_args), runner, mac, learner, experience, logger, clock, due)
         run.eval_seed = args.seed
-        if can_divide(learner, args.threads):
-            learner.backward = run.side_by_side = SideBySide(learner, args.threads)
+        if not args.evaluate:
+            run.notes.append(check_room(Kept(learner.EXPERIENCE, experience, args, runner)))
+        settle_threads(run)
         if args.checkpoint_path is not None:
-            path = find_checkpoint(args.checkpoint_path)
-            tensors, numbers = load_checkpoint(path)
-            if args.checkpoint_transfer:
-                run.transfer = take_what_fits(learner, path, tensors)
-            else:
-                numbers.pop("resume", None)  # a new run: replay, generators and figures are its own
-                load_learner(run, path, tensors, numbers)
-                _refuse_few_steps(run, path)
+            _begin_from_checkpoint(run)
         return run
     except BaseException:
         runner.close()
+        withdraw()
         raise
+
+
+def _with_sizes(args: Any, runner: BaseRunner) -> Any:
+    """Return the settings with the sizes that are learnt from the environment."""
+    info = runner.info
+    if args.report_metric == "test_battle_won_mean" and not info.has_winner:
+        raise UserError("report_metric=test_battle_won_mean: nobody wins here; take report_metric=test_return_mean")
+    return extended(
+        args,
+        n_agents=info.n_agents,
+        n_actions=info.n_actions,
+        action_space=info.action_space,
+        entities=info.entities,
+        n_rewards=info.n_rewards,
+        noop=info.noop,
+        obs_images=info.obs_images,
+        obs_shape=info.obs_size,
+        state_shape=info.state_size,
+    )
+
+
+def _made(args: Any, runner: BaseRunner, logger: Logger) -> tuple[Any, Any, Any]:
+    """Return controller, learner and experience; raise `UserError` for settings or sizes that cannot be."""
+    try:
+        mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
+        mac.agent.to(_device(args.device))
+        learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
+        EpisodeBatch(runner.scheme, runner.groups, args.batch_size_run, runner.max_seq_length)  # is there room?
+        experience = EXPERIENCES[learner.EXPERIENCE](
+            runner.scheme,
+            runner.groups,
+            args.buffer_size,
+            runner.max_seq_length,
+            seed_number(args.seed, Stream.REPLAY),
+            learner.device if args.buffer_device == "learner" else "cpu",
+            DiskRows(disk_folder(args)) if args.buffer_device == "disk" else None,
+        )
+    except ValueError as why:
+        raise UserError(f"these settings do not go together: {why}") from why
+    except (MemoryError, RuntimeError) as why:
+        if no_room(why) is None:
+            raise
+        raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
+    return mac, learner, experience
+
+
+def _begin_from_checkpoint(run: Run) -> None:
+    """Take up what `checkpoint_path` names: weights and counters, or the parts that fit."""
+    path = find_checkpoint(run.args.checkpoint_path)
+    tensors, numbers = load_checkpoint(path)
+    if run.args.checkpoint_transfer:
+        run.transfer = take_what_fits(run.learner, path, tensors)
+        return
+    numbers.pop("resume", None)  # a new run: replay, generators and figures are its own
+    load_learner(run, path, tensors, numbers)
+    _refuse_few_steps(run, path)
 
 
 def _refuse_few_steps(run: Run, path: Path) -> None:

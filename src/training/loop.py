@@ -10,8 +10,10 @@ from pathlib import Path
 
 from training.assembly import Run
 from training.evaluation import evaluate, evaluation_due, keep_if_best, log_results
+from training.room import disk_folder
 from training.seeding import Stream, episode_streams
 from utils.errors import RunFailedError
+from utils.files import writing
 from utils.logging import Console, describe_shares
 from utils.random_state import restore_random
 from utils.stopping import Stopped, StopRequest
@@ -97,7 +99,8 @@ def play_round(run: Run) -> None:
     numbers = range(run.episode, run.episode + run.args.batch_size_run)
     streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
     batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
-    run.experience.insert_episode_batch(batch)
+    with writing(disk_folder(run.args)):  # where buffer_device=disk has replay
+        run.experience.insert_episode_batch(batch)
     run.learner.note_rewards(batch)
     run.recent += results
     run.t_env += sum(result.length for result in results)

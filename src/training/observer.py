@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,12 +15,15 @@ from utils.files import unwritable, write_whole
 from utils.locks import holding
 from utils.stopping import Stopped, StopRequest
 
+PATIENCE = 50.0  # times what writing the figures took is waited until they are written again
+
 
 class ArchiveObserver(FileStorageObserver):
     """sacred's archive, whose files appear whole or not at all, and which can go on in a folder that is there.
 
     What cannot be written once the run has begun is remembered as its `failure`, and told to `stop` in training: sacred
-    would go on without its archive.
+    would go on without its archive. All figures are one file, which grows: it is written less often the longer that
+    takes, and when the run ends.
     """
 
     def __init__(self, root: Path, folder: Path | None) -> None:
@@ -29,6 +33,8 @@ class ArchiveObserver(FileStorageObserver):
         self.stop: StopRequest | None = None
         self.held = ExitStack()
         self.said = ""
+        self._figures: dict[str, dict[str, list[Any]]] = {}  # that are not written yet
+        self._not_before = 0.0
 
     def begin(self, settings: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Make or take up the folder, and write the settings and what is said of the code.
@@ -67,6 +73,37 @@ class ArchiveObserver(FileStorageObserver):
         path = Path(self.dir) / filename
         with self._told(path):
             self._save(obj, path)
+
+    def log_metrics(self, metrics_by_name: Mapping[str, Mapping[str, list[Any]]], info: object) -> None:
+        """Take new figures, and write all when it is time; sacred calls this every ten seconds."""
+        for name, series in metrics_by_name.items():
+            held = self._figures.setdefault(name, {"values": [], "steps": [], "timestamps": []})
+            for part, more in held.items():
+                more += series[part]
+        if time.monotonic() >= self._not_before:
+            self._write_figures()
+
+    def _write_figures(self) -> None:
+        if self._figures:
+            start = time.monotonic()
+            super().log_metrics(self._figures, None)  # which reads the file, and writes it anew
+            self._figures, end = {}, time.monotonic()
+            self._not_before = end + PATIENCE * (end - start)
+
+    def completed_event(self, stop_time: Any, result: Any) -> None:
+        """Write what is left, and that the run is done."""
+        self._write_figures()
+        super().completed_event(stop_time, result)
+
+    def interrupted_event(self, interrupt_time: Any, status: str) -> None:
+        """Write what is left, and that the run was stopped."""
+        self._write_figures()
+        super().interrupted_event(interrupt_time, status)
+
+    def failed_event(self, fail_time: Any, fail_trace: Any) -> None:
+        """Write what is left, and that the run has failed."""
+        self._write_figures()
+        super().failed_event(fail_time, fail_trace)
 
     def save_cout(self) -> None:
         """Do nothing: `printed_to` writes what is printed."""

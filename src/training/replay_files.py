@@ -5,7 +5,7 @@ count the episodes that a run has ever put into replay.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,24 +47,33 @@ def cut_episodes(folder: Path, end: int) -> None:
             path.unlink()
 
 
-def read_episodes(folder: Path, first: int, end: int) -> list[Tensor]:
-    """Return the episodes numbered first … end-1; raise `UserError` where some are missing or damaged."""
-    episodes: dict[int, Tensor] = {}
-    for path, start, stop in _files(folder):
-        if stop <= first or start >= end:
-            continue
-        try:
-            tensors = load_file(path)
-            parts = tensors["rows"].split(tensors["lengths"].tolist())
-        except (OSError, SafetensorError, KeyError, RuntimeError, TypeError) as why:
-            raise _unreadable(folder, f"{path.name}: {str(why).splitlines()[0]}") from why
-        if len(parts) != stop - start:
-            raise _unreadable(folder, f"{path.name} holds {len(parts)} episodes")
-        episodes |= {start + k: part.clone() for k, part in enumerate(parts)}
-    missing = [number for number in range(first, end) if number not in episodes]
-    if missing:
-        raise _unreadable(folder, f"episode {missing[0]} is missing")
-    return [episodes[number] for number in range(first, end)]
+def read_episodes(folder: Path, first: int, end: int) -> Iterator[Tensor]:
+    """Yield the episodes numbered first … end-1, one file's at a time; `UserError` where some are missing or damaged.
+
+    Where several files hold an episode, the last of them counts: it was written last.
+    """
+    whose = {number: path for path, start, stop in _files(folder) for number in range(start, stop)}
+    opened, parts = None, ()
+    for number in range(first, end):
+        if number not in whose:
+            raise _unreadable(folder, f"episode {number} is missing")
+        if opened != whose[number]:
+            opened = whose[number]
+            parts = _parts(opened, folder)
+        yield parts[number - int(_NAME.fullmatch(opened.name)[1])].clone()
+
+
+def _parts(path: Path, folder: Path) -> Sequence[Tensor]:
+    """Return the episodes in a file."""
+    start, stop = map(int, _NAME.fullmatch(path.name).groups())
+    try:
+        tensors = load_file(path)
+        parts = tensors["rows"].split(tensors["lengths"].tolist())
+    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError) as why:
+        raise _unreadable(folder, f"{path.name}: {str(why).splitlines()[0]}") from why
+    if len(parts) != stop - start:
+        raise _unreadable(folder, f"{path.name} holds {len(parts)} episodes")
+    return parts
 
 
 def _unreadable(folder: Path, why: str) -> UserError:

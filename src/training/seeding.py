@@ -18,6 +18,7 @@ class Stream(IntEnum):
     REPLAY = 3
     INSPECTED_EPISODE = 4
     ABSOLUTE_EPISODE = 5
+    THREADS_TRIAL = 6
 
 
 def seed_sequence(seed: int, stream: Stream, *numbers: int) -> np.random.SeedSequence:
