@@ -40,7 +40,7 @@ class GraphedUpdate:
             self._on_side_stream()
             return self.figures
         if self.calls == WARM_UP + 1:
-            with th.cuda.graph(self.graph):
+            with th.cuda.graph(self.graph, capture_error_mode="thread_local"):  # others may act meanwhile
                 self.figures = self.update(self.batch)
         self.graph.replay()
         return self.figures

@@ -10,9 +10,7 @@ from utils.errors import UserError
 
 Value = int | float | bool | str | None
 
-DECLARATION_FORM = (
-    "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`, ` or auto`"
-)
+DECLARATION_FORM = "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`, ` or auto`"
 _NULLS = ("null", "None")
 _LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
 _DIGITS = "[0-9]+(?:_[0-9]+)*"

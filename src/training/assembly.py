@@ -23,6 +23,7 @@ from runners import REGISTRY as RUNNERS
 from runners.base_runner import BaseRunner, EpisodeResult, Limits
 from settings import extended, to_args
 from training.checkpoint import find_checkpoint, load_checkpoint
+from training.overlap import Overlap
 from training.room import Kept, check_room, disk_folder
 from training.seeding import Stream, seed_number
 from training.threads import AUTO, settle_threads
@@ -57,8 +58,9 @@ class Run:
     `due` says when it is time to test, log and save; `replay_saved` how many episodes of replay are on disk or gone,
     `replay_needed` the first one that the last checkpoint needs; `generators` what the process's generators are to be
     set to before training, see `utils.random_state`; `side_by_side` the processes that share updates, if there are any;
-    `transfer` what was taken of another run's networks, if anything was; `saved_at` the steps of the last
-    checkpoint, -1 where it lacks something; `notes` what is to be told at the start.
+    `overlap` who learns while a round is played, if anybody; `transfer` what was taken of another run's networks, if
+    anything was; `saved_at` the steps of the last checkpoint, -1 where it lacks something; `notes` what is to be told
+    at the start.
     """
 
     args: Any
@@ -78,12 +80,15 @@ class Run:
     replay_needed: int = 0
     generators: tuple[dict[str, Tensor], dict[str, Any]] | None = None
     side_by_side: SideBySide | None = None
+    overlap: Overlap | None = None
     transfer: Transfer | None = None
     saved_at: int = -1
     notes: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         """End environments and workers, and the processes that share updates."""
+        if self.overlap is not None:
+            self.overlap.close()
         if self.side_by_side is not None:
             self.side_by_side.close()
         self.runner.close()
@@ -112,6 +117,8 @@ def build(settings: Mapping[str, Any]) -> Run:
         if not args.evaluate:
             run.notes.append(check_room(Kept(learner.EXPERIENCE, experience, args, runner)))
         settle_threads(run)
+        if args.overlap > 0 and not args.evaluate:
+            run.overlap = _overlapping(run)
         if args.checkpoint_path is not None:
             _begin_from_checkpoint(run)
         return run
@@ -163,6 +170,13 @@ def _made(args: Any, runner: BaseRunner, logger: Logger) -> tuple[Any, Any, Any]
             raise
         raise UserError(f"networks or episodes of these sizes do not fit into memory ({no_room(why)})") from why
     return mac, learner, experience
+
+
+def _overlapping(run: Run) -> Overlap:
+    try:
+        return Overlap(run.mac, run.learner, th.get_num_threads())
+    except ValueError as why:
+        raise UserError(f"these settings do not go together: {why}; take overlap=0") from why
 
 
 def _begin_from_checkpoint(run: Run) -> None:

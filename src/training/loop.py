@@ -6,8 +6,12 @@ Episodes, evaluations and Torch draw from streams of the run's one seed.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from components.episode_batch import EpisodeBatch
+from runners.base_runner import EpisodeResult
 from training.assembly import Run
 from training.evaluation import evaluate, evaluation_due, keep_if_best, log_results
 from training.room import disk_folder
@@ -36,7 +40,8 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
         while run.t_env < run.args.t_max:
             with _saved_at_a_fault(run, folder, save):
                 play_round(run)
-            learn(run)
+            if run.overlap is None:
+                learn(run)
             if run.due["log"].is_due(run.t_env):
                 log_training(run, console, started)
                 run.due["log"].done(run.t_env)
@@ -95,10 +100,17 @@ def learn(run: Run) -> None:
 
 
 def play_round(run: Run) -> None:
-    """Play one training episode per environment into what the learner learns from."""
-    numbers = range(run.episode, run.episode + run.args.batch_size_run)
-    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
-    batch, results = run.runner.run(run.mac, streams, run.mac.epsilon(run.t_env, test_mode=False))
+    """Play one training episode per environment into what the learner learns from.
+
+    With `overlap`, what the rounds before have brought is learnt from meanwhile.
+    """
+    if run.overlap is None:
+        batch, results = _played(run, run.mac)
+    else:
+        due = run.experience.inserted > 0
+        learn_meanwhile = partial(run.learner.learn, run.experience, run.t_env, run.episode) if due else None
+        batch, results = run.overlap.round(partial(_played, run), learn_meanwhile)
+        run.clock.lap("learn")  # what was waited for it
     with writing(disk_folder(run.args)):  # where buffer_device=disk has replay
         run.experience.insert_episode_batch(batch)
     run.learner.note_rewards(batch)
@@ -108,6 +120,13 @@ def play_round(run: Run) -> None:
     if "first_return_t" not in run.logger.history and any(result.episode_return > 0 for result in results):
         run.logger.log_stat("first_return_t", run.t_env, run.t_env)
     run.clock.lap("batch")
+
+
+def _played(run: Run, mac: Any) -> tuple[EpisodeBatch, list[EpisodeResult]]:
+    """Let a controller play the episodes that come next."""
+    numbers = range(run.episode, run.episode + run.args.batch_size_run)
+    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number) for number in numbers]
+    return run.runner.run(mac, streams, mac.epsilon(run.t_env, test_mode=False))
 
 
 def log_training(run: Run, console: Console, started: tuple[float, int]) -> None:

@@ -36,6 +36,8 @@ def save(run: Run, folder: Path) -> Path:
     experience, replay, checkpoints = run.experience, folder / REPLAY, folder / CHECKPOINTS
     numbers = run_numbers(run) | {"resume": _resume_numbers(run, folder)}
     tensors = run.learner.state_tensors() | random_tensors()
+    if run.overlap is not None:
+        tensors |= run.overlap.state_tensors()
     figures = {FIGURES: json.dumps(run.logger.history)}
     with writing(folder):
         first = max(run.replay_saved, experience.oldest)
@@ -91,6 +93,8 @@ def restore(run: Run, folder: Path, checkpoint: Path) -> int:
             f"the checkpoint {checkpoint} lacks what a run needs to go on ({reason}); start a new one from its "
             "weights: with checkpoint_path=..."
         ) from why
+    if run.overlap is not None:
+        run.overlap.restore(tensors)
     run.logger.history = figures
     run.replay_saved, run.replay_needed = inserted, run.experience.oldest
     run.saved_at = run.t_env
