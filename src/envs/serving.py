@@ -61,6 +61,28 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
             env.close()
 
 
+def answered(
+    env: MultiAgentEnv | None, made_of: tuple[str, Mapping[str, Any]], command: str, argument: Any
+) -> tuple[str, Any, MultiAgentEnv | None]:
+    """Answer a question without a pipe: the status and value that `serve` would send, and the environment.
+
+    It is made if there is none yet; besides the commands of `serve` there are "info" and "close". None is left of one
+    that has raised or was closed.
+    """
+    try:
+        env = make_env_from_path(*made_of) if env is None else env
+        if command == "close":
+            env.close()
+            return "ok", None, None
+        return "ok", env.info if command == "info" else _answer(env, command, argument), env
+    except UserError as mistake:
+        return "mistake", str(mistake), None
+    except RunFailedError as failure:
+        return "failure", str(failure), None
+    except Exception:  # noqa: BLE001  who asked tells, with this traceback
+        return "error", traceback.format_exc(), None
+
+
 def _end_after_parent() -> None:
     """End this process when its parent is gone and the pipe's end has not ended it: it hangs."""
     parent_process().join()

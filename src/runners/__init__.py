@@ -2,6 +2,7 @@
 
 from runners.episode_runner import EpisodeRunner
 from runners.parallel_runner import ParallelRunner
+from runners.ray_runner import RayRunner
 from runners.vector_runner import VectorRunner
 
-REGISTRY = {"episode": EpisodeRunner, "parallel": ParallelRunner, "vector": VectorRunner}
+REGISTRY = {"episode": EpisodeRunner, "parallel": ParallelRunner, "ray": RayRunner, "vector": VectorRunner}
