@@ -51,7 +51,7 @@ class Day:
         self.args, self.device, self.small = args, args.device, args.small
         self.deadline = time.monotonic() + 60 * args.minutes
         self.left_out: list[str] = []
-        self.repeats = 1 if self.small else 10
+        self.repeats = 1 if self.small else (10 if self.device == "cuda" else 3)
         self.batch_size = 4 if self.small else 128
 
     @property
@@ -68,7 +68,7 @@ class Day:
 
     def shape(self) -> Shape:
         """Return the shape of the task that updates are measured on."""
-        return TINY if self.small else SHAPES["3s5z"]
+        return TINY if self.small else SHAPES["3s5z" if self.device == "cuda" else "lbf"]
 
     def settings(self, alg: str) -> dict[str, Any]:
         """Return what updates are measured with besides a config's own settings."""
@@ -248,19 +248,25 @@ class Busy:
         return float(np.mean(seen[len(seen) // 2 :])) / 100 if seen else None
 
 
+SECTIONS: dict[str, Callable[[Day], Any]] = {
+    "rates": rates, "tests": tests, "roofline": roofline, "runs": runs, "scaling": scaling,
+}  # fmt: skip
+
+
 def main() -> None:
     """Measure section by section, and write what there is after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if th.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--out", type=Path, default=Path("gpu_day"))
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--small", action="store_true", help="tiny sizes: to see that it runs")
     args = parser.parse_args()
     keep_freed_memory()
     day, figures, path = Day(args), {}, args.out / "gpu_day.json"
-    for section in (rates, tests, roofline, runs, scaling):
-        print(f"{section.__name__}: {day.left:.0f} s are left", flush=True)
-        figures[section.__name__] = section(day)
+    for name in args.sections:
+        print(f"{name}: {day.left:.0f} s are left", flush=True)
+        figures[name] = SECTIONS[name](day)
         figures["left_out"] = day.left_out
         record(path, "gpu_day", {"device": day.device, "small": day.small} | figures)
     text = page(json.loads(path.read_text()))

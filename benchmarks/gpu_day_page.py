@@ -17,8 +17,8 @@ def milliseconds(seconds: float | None) -> str:
 
 def updates(day: Mapping[str, Any]) -> str:
     """Return the roofline: what share of the machine's operations and bytes a second an update reaches."""
-    rates, rows = day["rates"], []
-    for name, found in day["roofline"].items():
+    rates, rows = day.get("rates", {}), []
+    for name, found in day.get("roofline", {}).items():
         took = found.get("kernel_seconds", found["seconds"])
         rows.append((
             name, milliseconds(found["seconds"]), milliseconds(found.get("kernel_seconds")),
@@ -33,7 +33,7 @@ def updates(day: Mapping[str, Any]) -> str:
 def runs(day: Mapping[str, Any]) -> str:
     """Return whole runs and where their time goes."""
     rows = []
-    for name, found in day["runs"].items():
+    for name, found in day.get("runs", {}).items():
         if "failed" in found:
             rows.append((name, "failed", found["failed"].splitlines()[-1] if found["failed"] else "", ""))
             continue
@@ -46,22 +46,22 @@ def runs(day: Mapping[str, Any]) -> str:
 
 def scaling(day: Mapping[str, Any]) -> str:
     """Return how an update's time grows with agents."""
-    sizes = sorted({int(n) for times in day["scaling"].values() for n in times})
-    rows = [(alg, *(milliseconds(times.get(str(n))) for n in sizes)) for alg, times in day["scaling"].items()]
+    sizes = sorted({int(n) for times in day.get("scaling", {}).values() for n in times})
+    rows = [(alg, *(milliseconds(times.get(str(n))) for n in sizes)) for alg, times in day.get("scaling", {}).items()]
     return table(("update", *(f"{n} agents" for n in sizes)), rows)
 
 
 def page(day: Mapping[str, Any]) -> str:
     """Return the whole page."""
-    machine, rates = day["machine"], day["rates"]
+    machine, rates = day["machine"], day.get("rates", {})
     can = ", ".join(f"{rate / 1e12:.2f} TFLOP/s in {name}" for name, rate in rates.items() if name != "bytes")
-    tests = day["tests"]
+    tests = day.get("tests")
     parts = [
         f"# {machine['name']}",
         f"{machine['date']}, commit `{machine['commit']}`, Torch {machine['torch']}; `{day['command']}`"
         + (" (tiny sizes: the figures mean nothing)" if day["small"] else ""),
-        f"The machine: {can}; {rates['bytes'] / 1e9:.0f} GB/s copied.",
-        f"CUDA tests: {'not run, there is no GPU' if tests is None else tests['said']}.",
+        f"The machine: {can}; {rates.get('bytes', 0) / 1e9:.0f} GB/s copied.",
+        f"CUDA tests: {'not run' if tests is None else tests['said']}.",
         "## Updates\n\n" + updates(day),
         "«Moved» counts what every operation reads and writes, as if nothing stayed in a cache: an upper bound.",
         "## Whole runs\n\n" + runs(day),

@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from answers import command
+from recorded import record
 
 MAIN = Path(__file__).parents[1] / "src" / "main.py"
 TASK = "Foraging-2s-10x10-3p-3f-v3"
@@ -80,20 +81,26 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=40_000, help="environment steps of each run")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the figures here, for report.py")
     parser.add_argument("settings", nargs="*", help="more settings for our runs, such as cuda_graph=True")
     args = parser.parse_args()
 
     speeds: dict[str, list[float]] = {}
+    split: dict[str, dict[str, float]] = {}
     for number in range(args.rounds):
         for name in ("qmix", "mmsa", *([PEER] if args.against else [])):
             figures = run_epymarl(args) if name == PEER else run_ours(name, args)
             speeds.setdefault(name, []).append(steps_per_second(figures))
             shares = {key[5:]: series["values"][-1] for key, series in figures.items() if key.startswith("time_")}
-            said = ", ".join(f"{phase} {share:.0%}" for phase, share in sorted(shares.items(), key=lambda i: -i[1]))
+            split[name] = dict(sorted(shares.items(), key=lambda i: -i[1]))
+            said = ", ".join(f"{phase} {share:.0%}" for phase, share in split[name].items())
             print(f"round {number + 1}: {name}: {speeds[name][-1]:.0f} steps/s{'; ' * bool(said)}{said}", flush=True)
     for name, each in speeds.items():
         ratio = f", {median(each) / median(speeds[PEER]):.2f} times {PEER}" if args.against and name != PEER else ""
         print(f"{name}: median {median(each):.0f} steps/s{ratio}")
+    if args.json is not None:
+        runs = {name: {"median": median(each), "rounds": each, "shares": split[name]} for name, each in speeds.items()}
+        record(args.json, "throughput", {"peer": PEER, "runs": runs})
 
 
 if __name__ == "__main__":

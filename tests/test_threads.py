@@ -1,6 +1,7 @@
 """`threads=auto`: measured at the start, written into the archive, and without a trace in the run."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 import torch as th
@@ -98,5 +99,5 @@ def test_figures_are_written_less_often_the_longer_that_takes_and_all_at_the_end
         observer.log_metrics({"loss": {"values": [n], "steps": [n], "timestamps": []}}, None)
         clock[0] += 10
     assert written.count("metrics.json") == 3  # once in 2 + 50 · 2 seconds
-    observer.interrupted_event(None, "INTERRUPTED")
+    observer.interrupted_event(datetime.now(UTC), "INTERRUPTED")
     assert json.loads((tmp_path / "metrics.json").read_text())["loss"]["values"] == list(range(30))

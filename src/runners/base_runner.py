@@ -88,8 +88,8 @@ class BaseRunner(ABC):
             obs_size=info.obs_size,
             state_size=info.state_size,
             n_actions=info.n_actions,
-            obs_dtype=_torch_dtype(info.obs_dtype),
-            state_dtype=_torch_dtype(info.state_dtype),
+            obs_dtype=torch_dtype(info.obs_dtype),
+            state_dtype=torch_dtype(info.state_dtype),
             action_size=info.action_space.size,
             continuous=info.action_space.kind == "continuous",
             n_rewards=info.n_rewards,
@@ -257,5 +257,6 @@ def _write_views(together: _Round, slots: Rows, t: int, views: Sequence[View]) -
     check_finite(together.batch, ("obs", "state"), slots, t, together.seeds)
 
 
-def _torch_dtype(dtype: np.dtype) -> th.dtype:
+def torch_dtype(dtype: np.dtype) -> th.dtype:
+    """Return Torch's dtype of a NumPy one."""
     return th.from_numpy(np.empty(0, dtype=dtype)).dtype
