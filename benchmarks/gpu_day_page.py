@@ -15,6 +15,11 @@ def milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1e3 * seconds:.1f} ms"
 
 
+def share(rate: float, of: float | None) -> str:
+    """Return a share for a cell; nothing where the whole is not known."""
+    return "" if of is None else f"{rate / of:.0%}"
+
+
 def updates(day: Mapping[str, Any]) -> str:
     """Return the roofline: what share of the machine's operations and bytes a second an update reaches."""
     rates, rows = day.get("rates", {}), []
@@ -22,8 +27,8 @@ def updates(day: Mapping[str, Any]) -> str:
         took = found.get("kernel_seconds", found["seconds"])
         rows.append((
             name, milliseconds(found["seconds"]), milliseconds(found.get("kernel_seconds")),
-            f"{found['operations'] / 1e9:.2f}", f"{found['operations'] / took / rates['float32']:.0%}",
-            f"{found['bytes'] / 1e9:.2f}", f"{found['bytes'] / took / rates['bytes']:.0%}",
+            f"{found['operations'] / 1e9:.2f}", share(found["operations"] / took, rates.get("float32")),
+            f"{found['bytes'] / 1e9:.2f}", share(found["bytes"] / took, rates.get("bytes")),
             f"{found['peak_bytes'] / 2**20:.0f} MiB" if "peak_bytes" in found else "",
         ))  # fmt: skip
     head = ("update", "time", "in kernels", "GFLOP", "of float32's rate", "GB moved", "of the bandwidth", "memory")

@@ -1,7 +1,7 @@
-"""Remake the tables and pictures of docs/performance.md from the JSON that benchmarks have written.
+"""Remake the tables and pictures of docs/performance.md, and of the pages behind it, from benchmarks' JSON.
 
-    python benchmarks/report.py            # writes the page and its pictures
-    python benchmarks/report.py --check    # writes nothing; fails where the page is not what the figures make of it
+    python benchmarks/report.py            # writes the pages and their pictures
+    python benchmarks/report.py --check    # writes nothing; fails where a page is not what the figures make of it
 
 A table stands between `<!-- figures: NAME -->` and `<!-- end -->`. Figures are the files `*.json` of
 docs/measurements/figures, of any machine: `throughput.py`, `gpu_day.py` and `bytes_per_step.py` write them with
@@ -23,7 +23,8 @@ from recorded import FIGURES, ROOT
 
 from utils.errors import RunFailedError, UserError
 
-PAGE = ROOT / "docs" / "performance.md"
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "performance.md", DOCS / "measurements" / "machines.md", DOCS / "measurements" / "replay.md"]
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 Figures = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ def read_all(folder: Path) -> list[Figures]:
     for path in sorted(folder.glob("*.json")):
         try:
             figures = json.loads(path.read_text()) | {"path": path}
-            figures["machine"]["date"], figures["benchmark"]
+            _ = figures["machine"]["date"], figures["benchmark"]
         except (ValueError, LookupError, TypeError) as why:
             raise UserError(f"{path}: these are no benchmark's figures ({why})") from why
         found.append(figures)
@@ -91,7 +92,7 @@ def made_of(page: str, everything: Sequence[Figures]) -> str:
         parts = []
         for figures in everything:
             if figures["benchmark"] == benchmark and (text := make(figures)).count("\n") > 1:
-                picture = f"\n\n![{name}](measurements/figures/{picture_of(figures)})" if name == "growth" else ""
+                picture = f"\n\n![{name}](figures/{picture_of(figures)})" if name == "growth" else ""
                 parts.append(f"{heading(figures)}\n\n{text}{picture}\n")
         nothing = f"No machine's figures are here yet: `python benchmarks/{benchmark}.py`.\n"
         return found[1] + ("\n".join(parts) or nothing) + found[4]
@@ -125,16 +126,18 @@ def main() -> None:
     """Read the figures, make the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is another")
+    parser.add_argument("--pages", type=Path, nargs="+", default=PAGES)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is another")
     args = parser.parse_args()
-    everything, before = read_all(args.figures), args.page.read_text()
-    after = made_of(before, everything)
+    everything = read_all(args.figures)
+    made = {page: made_of(page.read_text(), everything) for page in args.pages}
+    other = [page for page, text in made.items() if text != page.read_text()]
     if args.check:
-        if after != before:
-            raise RunFailedError(f"{args.page} is not what its figures make of it: python benchmarks/report.py")
+        if other:
+            raise RunFailedError(f"{other[0]} is not what the figures make of it: python benchmarks/report.py")
         return
-    args.page.write_text(after)
+    for page in other:
+        page.write_text(made[page])
     grown = [figures for figures in everything if figures.get("scaling")]
     if grown and find_spec("matplotlib") is None:
         raise UserError("the pictures need matplotlib: pip install -r requirements-report.txt")

@@ -1,5 +1,6 @@
 """The benchmarks run, and what they compare computes the same."""
 
+import json
 import re
 import subprocess
 import sys
@@ -155,3 +156,69 @@ def test_a_mistake_is_answered_in_one_line():
 def test_every_benchmark_answers_so(path):
     text = path.read_text()
     assert "__main__" not in text or text.endswith('if __name__ == "__main__":\n    command(main)\n')
+
+
+def test_a_day_with_a_gpu_is_practised_on_a_cpu(tmp_path):
+    words = ("--small", "--device", "cpu", "--out", str(tmp_path), "--sections", "roofline", "scaling")
+    said = output_of("gpu_day", *words)
+    day = json.loads((tmp_path / "gpu_day.json").read_text())
+    assert day["machine"]["name"] and day["left_out"] == [] and day["small"]
+    assert day["roofline"].keys() == day["scaling"].keys() == {"qmix", "mmsa", "mappo", "dmawm"}
+    for found in day["roofline"].values():
+        assert found["seconds"] > 0 and found["bytes"] > found["operations"] / 100 > 0
+    assert (tmp_path / "gpu_day.md").read_text() in said and "| dmawm |" in said
+
+
+@pytest.mark.slow
+def test_a_whole_day_with_its_runs_is_practised_too(tmp_path):
+    output_of("gpu_day", "--small", "--device", "cpu", "--out", str(tmp_path))
+    day = json.loads((tmp_path / "gpu_day.json").read_text())
+    assert len(day["runs"]) == 7 and not [run for run in day["runs"].values() if "failed" in run], day["runs"]
+    output_of("gpu_day", "--small", "--device", "cpu", "--minutes", "0", "--out", str(tmp_path))
+    assert json.loads((tmp_path / "gpu_day.json").read_text())["runs"] == {}  # nothing but the name of what is left out
+
+
+def test_what_an_operation_moves_is_what_it_reads_and_writes(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from operations import TrafficCounter
+
+    x, y = th.zeros(10, 20), th.zeros(20, 5)
+    with TrafficCounter() as traffic:
+        x @ y
+        x.view(2, 100)[0].t()  # moves nothing
+        x.add_(1)
+    assert traffic.total == 4 * (200 + 100 + 50) + 4 * (200 + 200)
+
+
+def figures_in(folder):
+    """Two machines' figures, as benchmarks write them."""
+    machine = {"name": "Abacus, 2 cores", "date": "2026-01-02", "commit": "abcdef0", "torch": "2", "gpu": None}
+    throughput = {"peer": "them", "runs": {
+        "qmix": {"median": 300.0, "rounds": [290.0, 310.0], "shares": {"learn": 0.7, "act": 0.3}},
+        "them": {"median": 100.0, "rounds": [100.0, 100.0], "shares": {}},
+    }}  # fmt: skip
+    day = {"scaling": {"qmix": {"3": 0.01, "8": 0.02}, "mmsa": {"3": 0.03}}, "small": False}
+    for name, benchmark, said in (("a", "throughput", throughput), ("b", "gpu_day", day)):
+        text = json.dumps({"benchmark": benchmark, "command": "python benchmarks/x.py", "machine": machine} | said)
+        (folder / f"{name}.json").write_text(text)
+
+
+def test_pages_are_made_of_the_figures_that_there_are(tmp_path):
+    figures_in(tmp_path)
+    page = tmp_path / "page.md"
+    growth = "<!-- figures: growth -->\n<!-- end -->\nAfter\n"
+    page.write_text(f"Before\n<!-- figures: speed -->\nold\n<!-- end -->\n{growth}")
+    words = ("--figures", str(tmp_path), "--pages", str(page))
+    with pytest.raises(subprocess.CalledProcessError):
+        output_of("report", *words, "--check")
+    output_of("report", *words)
+    text = page.read_text()
+    assert text.startswith("Before\n<!--") and text.endswith("-->\nAfter\n") and "old" not in text
+    assert "**Abacus, 2 cores**, 2026-01-02, commit `abcdef0`" in text
+    assert "| qmix | 300 | 290, 310 | 3.00 | learn 70%, act 30% |" in text
+    assert "| mmsa | 30.0 ms |  |" in text and "](figures/b.svg)" in text and (tmp_path / "b.svg").stat().st_size > 1000
+    output_of("report", *words, "--check")
+
+
+def test_this_repositorys_pages_are_made_of_its_figures():
+    output_of("report", "--check")
