@@ -10,8 +10,8 @@ from test_workers import ENV_ARGS, play
 from tiny_runs import settings_of, words
 
 import main
+from envs.serving import Served
 from runners.base_runner import Limits
-from runners.ray_runner import Served
 from runners.vector_runner import VectorRunner
 from utils.timing import PhaseClock
 

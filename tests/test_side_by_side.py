@@ -13,7 +13,7 @@ import main
 from components.episode_rows import EpisodeRows, totals_of
 from learners.not_finite import NotFiniteError
 from learners.q_learner import QLearner
-from learners.side_by_side import MOST, SideBySide, can_divide
+from learners.side_by_side import MOST, SideBySide, _limit_sending, can_divide
 from settings import resolve
 from training.assembly import build
 from training.loop import learn, play_round
@@ -162,11 +162,12 @@ def test_a_process_that_dies_or_fails_ends_the_run_with_a_line(divided):
 @pytest.mark.parametrize("episodes", [1, 3000])  # its pipe takes no more than a part of the second
 def test_a_process_that_hangs_ends_the_run_with_a_line(episodes, divided):
     learner = make_learner("qmix")
-    side_by_side = divided(learner, timeout=0.5)
-    side_by_side.timeout = 60  # for it to start
+    side_by_side = divided(learner)
     learner.backward(make_batch())
-    side_by_side.timeout = 0.5
-    os.kill(side_by_side.workers[0].process.pid, signal.SIGSTOP)
+    (worker,) = side_by_side.workers
+    side_by_side.timeout = worker.timeout = 0.5  # starting takes longer
+    _limit_sending(worker.pipe, 0.5)
+    os.kill(worker.process.pid, signal.SIGSTOP)
     batch = make_batch([(2, "terminated")] * 2 * episodes)
     with pytest.raises(RunFailedError, match=r"process 1 .* gave no answer for 0.5 s \(update_timeout\)"):
         learner.backward(batch)

@@ -61,26 +61,37 @@ def serve(pipe: Connection, env_path: str, env_args: Mapping[str, Any]) -> None:
             env.close()
 
 
-def answered(
-    env: MultiAgentEnv | None, made_of: tuple[str, Mapping[str, Any]], command: str, argument: Any
-) -> tuple[str, Any, MultiAgentEnv | None]:
-    """Answer a question without a pipe: the status and value that `serve` would send, and the environment.
+class Served:
+    """One environment that is asked without a pipe: as `serve` answers, and it never raises.
 
-    It is made if there is none yet; besides the commands of `serve` there are "info" and "close". None is left of one
-    that has raised or was closed.
+    Besides the commands of `serve` there are "info", with `EnvInfo` as the answer, and "close". The environment is made
+    by the first question, and none is left of one that has raised or was closed: the next question makes another.
     """
-    try:
-        env = make_env_from_path(*made_of) if env is None else env
+
+    def __init__(self, env_path: str, env_args: Mapping[str, Any]) -> None:
+        self.made_of = (env_path, env_args)
+        self.env: MultiAgentEnv | None = None
+
+    def ask(self, command: str, argument: Any) -> tuple[str, Any]:
+        """Return ("ok", answer), or a word and a text that say what went wrong."""
+        try:
+            return "ok", self._answer(command, argument)
+        except UserError as mistake:
+            told = "mistake", str(mistake)
+        except RunFailedError as failure:
+            told = "failure", str(failure)
+        except Exception:  # noqa: BLE001  who asked tells, with this traceback
+            told = "error", traceback.format_exc()
+        self.env = None
+        return told
+
+    def _answer(self, command: str, argument: Any) -> Any:
         if command == "close":
-            env.close()
-            return "ok", None, None
-        return "ok", env.info if command == "info" else _answer(env, command, argument), env
-    except UserError as mistake:
-        return "mistake", str(mistake), None
-    except RunFailedError as failure:
-        return "failure", str(failure), None
-    except Exception:  # noqa: BLE001  who asked tells, with this traceback
-        return "error", traceback.format_exc(), None
+            env, self.env = self.env, None
+            return None if env is None else env.close()
+        if self.env is None:
+            self.env = make_env_from_path(*self.made_of)
+        return self.env.info if command == "info" else _answer(self.env, command, argument)
 
 
 def _end_after_parent() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.multiagentenv import EpisodeLostError
+from envs.serving import Served
 from runners.base_runner import Limits
 from runners.worker_runner import SLICE, WorkerRunner
 from utils.errors import PassingError, UserError
@@ -81,22 +82,6 @@ class RayRunner(WorkerRunner):
                 self.ray.kill(actor)
         if self.ours and self.ray.is_initialized():
             self.ray.shutdown()
-
-
-class Served:
-    """One environment, made by the first question; answers as `envs.serving.serve` does, and never raises."""
-
-    def __init__(self, env_path: str, env_args: dict[str, Any]) -> None:
-        self.made_of, self.env = (env_path, env_args), None
-
-    def ask(self, command: str, argument: Any) -> tuple[str, Any]:
-        """Return ("ok", answer), or a word and a line that say what went wrong."""
-        from envs.serving import answered
-
-        if command == "close" and self.env is None:
-            return "ok", None
-        status, value, self.env = answered(self.env, self.made_of, command, argument)
-        return status, value
 
 
 def _ray() -> Any:

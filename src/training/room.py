@@ -70,7 +70,7 @@ def _room(kept: Kept) -> tuple[str, Room | None]:
         folder = disk_folder(kept.args)
         there = next(path for path in (folder, *folder.parents) if path.exists())
         return f"the disk of {folder}", Room(shutil.disk_usage(there).free, 0)
-    if kept.experience.device.type == "cuda":
+    if kept.experience.device.type == "cuda" and kept.kind != "segments":  # which stay in main memory
         return "the GPU's memory", Room(th.cuda.mem_get_info(kept.experience.device)[0], 0)
     return "memory", promise(kept.full)
 

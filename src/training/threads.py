@@ -87,10 +87,9 @@ class Trial:
             th.set_num_threads(before)
 
     def _take(self) -> float:
-        while self.experience.inserted - self.experience.oldest < self.args.batch_size:
-            self.experience.insert_episode_batch(self.episodes)
-            if self.experience.oldest > 0:
-                break  # a replay of steps is full
+        if self.experience.inserted - self.experience.oldest < self.args.batch_size:
+            for _ in range(-(-self.args.batch_size // self.args.batch_size_run)):
+                self.experience.insert_episode_batch(self.episodes)
         start = time.perf_counter()
         self.learner.trial_update(self.experience)
         return time.perf_counter() - start
