@@ -36,7 +36,8 @@ class DiskRows:
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".replay-", dir=self.folder)
         try:
-            os.posix_fallocate(descriptor, 0, n_bytes)  # a disk that fills up later would end the process
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, n_bytes)  # a disk that fills up later would end the process
             return th.from_file(name, shared=True, size=n_bytes, dtype=th.uint8)
         finally:
             os.close(descriptor)
