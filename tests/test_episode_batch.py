@@ -50,7 +50,7 @@ def with_lengths(*lengths, T=7):
     return batch
 
 
-def test_a_step_of_lbf_takes_68_bytes_and_no_one_hot_is_stored():
+def test_a_step_of_lbf_takes_44_bytes_and_neither_one_hots_nor_the_state_are_stored():
     runner = RUNNERS["vector"](env_path("lbf"), LBF, 1, PhaseClock(), Limits(0, 60, 0))
     batch = EpisodeBatch(runner.scheme, runner.groups, 3, runner.max_seq_length)
     runner.close()
@@ -65,7 +65,7 @@ def test_a_step_of_lbf_takes_68_bytes_and_no_one_hot_is_stored():
         "filled": 1,
     }
     assert batch.storage.dtype == th.uint8
-    assert batch.storage.nbytes == 3 * 51 * 68
+    assert batch.storage.nbytes == 3 * 51 * 44
     assert batch.raw("obs").dtype == batch.raw("state").dtype == th.int8
 
 
