@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch as th
-
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "measurements" / "figures"  # of all machines: <machine>.<benchmark>.json
 
@@ -29,6 +27,8 @@ def processor() -> str:
 
 def machine() -> dict[str, Any]:
     """Return what there is of the machine to know: a `name` of it, and what it measures with."""
+    import torch as th  # which who only reads figures does without
+
     gpu = th.cuda.get_device_name(0) if th.cuda.is_available() else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     commit = subprocess.run(

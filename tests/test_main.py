@@ -51,7 +51,8 @@ def repeatable(folder):
 @pytest.mark.parametrize("batch_size, warned", [("20", False), ("21", True)])
 def test_a_run_whose_first_batch_may_come_too_late_says_so_at_its_start(batch_size, warned, capsys):
     play("vdn", "lbf", batch_size=batch_size)  # episodes of up to 10 steps, 200 in all
-    first = capsys.readouterr().out.splitlines()[1]
+    _, note, first, *_ = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: replay takes ")
     says = "warning: learning starts with 21 episodes (batch_size), which may take 210 steps of the 200 that "
     assert first.startswith(says) if warned else first.startswith("t_env 0:")
 
