@@ -25,7 +25,7 @@ TASKS = {
     "lbf": ("lbf", "env_args.key", ("Foraging-2s-10x10-3p-3f-v3", "Foraging-15x15-8p-5f-v3")),
     "smax": ("smax", "env_args.map_name", ("3m", "3s5z", "27m_vs_30m", "smacv2_5_units", "smacv2_20_units")),
     "overcooked": ("overcooked", "env_args.layout", ("cramped_room",)),
-    "mamujoco": ("mamujoco", "env_args.scenario", ("HalfCheetah", "Ant")),
+    "mamujoco": ("mamujoco", "env_args.scenario", ("HalfCheetah",)),
     "gymma": ("gymma", "env_args.key", ("pz-mpe-simple-spread-v3", "rware:rware-tiny-4ag-v2")),
 }
 
