@@ -110,9 +110,10 @@ def main(argv: Sequence[str]) -> int:
     from utils.arguments import Parser, whole  # which older Pythons cannot read
     from utils.errors import RunFailedError
     from utils.exits import exit_code
+    from utils.naming import typed
 
     def work() -> None:
-        parser = Parser(prog="python src/doctor.py", description="What works on this machine, and what mends the rest.")
+        parser = Parser(prog=typed("doctor"), description="What works on this machine, and what mends the rest.")
         parser.add_argument("suites", nargs="*", metavar="SUITE", help="try these alone (default: all that there are)")
         parser.add_argument("--limit", type=whole(1, 3600), default=180, metavar="SECONDS",
                             help="how long trying may take (default: 180)")  # fmt: skip

@@ -20,6 +20,7 @@ from utils.arguments import Parser, share, whole
 from utils.errors import UserError
 from utils.exits import exit_code
 from utils.files import unfinished
+from utils.naming import typed
 from world_model_report.collect import fresh_episodes
 from world_model_report.dream_report import CAPTIONS as DREAMS
 from world_model_report.dream_report import make_dream_report
@@ -52,7 +53,7 @@ def inspect(run: Run, args: Namespace, command: str) -> tuple[Path, list[str]]:
 
 def _parse(argv: Sequence[str]) -> Namespace:
     parser = Parser(
-        prog="python src/inspect_world_model.py",
+        prog=typed("inspect_world_model"),
         description="A report of what a checkpoint's world model foresees on fresh episodes.",
     )
     parser.add_argument("path", metavar="PATH", help="a run's folder (its last checkpoint is taken) or a checkpoint")

@@ -29,6 +29,7 @@ from settings import FOR_HOSTS
 from utils.arguments import Parser
 from utils.errors import UserError, nearest
 from utils.exits import exit_code
+from utils.naming import typed
 
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3
@@ -168,7 +169,7 @@ def table(runs: Iterable[ArchivedRun], at: Sequence[int] = ()) -> str:
 
 
 def _parse(argv: Sequence[str]) -> Namespace:
-    parser = Parser(prog="python src/plot.py", description="Learning curves of archived runs.")
+    parser = Parser(prog=typed("plot"), description="Learning curves of archived runs.")
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above runs")
     parser.add_argument("--metric", default=TEST_RETURN, help=f"what to draw (default: {TEST_RETURN})")
     parser.add_argument("--out", type=Path, default=Path("curve.png"), help="the picture (default: curve.png)")

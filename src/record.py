@@ -31,6 +31,7 @@ from utils.arguments import Parser, whole
 from utils.drawing import FAINT, Canvas, text_width
 from utils.exits import exit_code
 from utils.movie import Frame, write_movie
+from utils.naming import typed
 
 CONFIG_DIR = Path(__file__).parent / "config"
 TITLE_HEIGHT, MARGIN, TEXT = 52, 16, 15  # pixels
@@ -141,7 +142,7 @@ def record(run: Run, count: int, seed: int | None, out: Path | None, fps: int) -
 
 
 def _parse(argv: Sequence[str]) -> Namespace:
-    parser = Parser(prog="python src/record.py", description="A GIF and an MP4 of greedy episodes of a checkpoint.")
+    parser = Parser(prog=typed("record"), description="A GIF and an MP4 of greedy episodes of a checkpoint.")
     parser.add_argument("path", metavar="PATH", help="a run's folder (its last checkpoint is taken) or a checkpoint")
     parser.add_argument("--episodes", type=whole(1, 1000), default=3, metavar="N",
                         help="how many to play (default: 3)")  # fmt: skip

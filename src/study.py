@@ -13,6 +13,7 @@ from typing import NamedTuple
 from utils.arguments import Parser
 from utils.errors import UserError
 from utils.exits import exit_code
+from utils.naming import to_install, typed
 
 
 class Subcommand(NamedTuple):
@@ -26,10 +27,12 @@ SUBCOMMANDS: dict[str, Subcommand] = {  # the word on the command line; only the
     "run": Subcommand("study_runs.run_command", "do every run of a study that is not done yet"),
     "plan": Subcommand("study_runs.plan_command", "say how long the runs of a study would take here"),
     "status": Subcommand("study_runs.status_command", "say how far the runs of a study are"),
+    "search": Subcommand("study_runs.search_command", "search for settings, with Optuna"),
     "stop": Subcommand("study_runs.stop_command", "let a study that is being run save its runs and end"),
     "diff": Subcommand("study_runs.diff_command", "say why two runs could disagree"),
     "report": Subcommand("comparison.report_command", "compare archived runs on one page, with figures and tables"),
     "export": Subcommand("comparison.export_command", "write archived runs as marl-eval's JSON"),
+    "export-results": Subcommand("comparison.results_command", "write the figures of archived runs as CSV or Parquet"),
 }
 
 
@@ -44,7 +47,7 @@ def _work(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> tuple[ModuleType, Namespace]:
-    parser = Parser(prog="python src/study.py", description="Comparisons of many runs.")
+    parser = Parser(prog=typed("study"), description="Comparisons of many runs.")
     words = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     modules = {}
     for name, (module, summary) in SUBCOMMANDS.items():
@@ -61,7 +64,7 @@ def _imported(module: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as missing:
         raise UserError(
-            f"this Python, {sys.executable}, has no {missing.name}: pip install -r requirements-report.txt"
+            f"this Python, {sys.executable}, has no {missing.name}: {to_install('requirements-report.txt')}"
         ) from missing
 
 

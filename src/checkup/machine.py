@@ -11,6 +11,7 @@ from pathlib import Path
 from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS, Finding
 from checkup.packages import packages_of
+from utils.naming import to_install
 from utils.pythons import VENV, python_of
 
 LEAST_PYTHON = (3, 11)
@@ -47,7 +48,7 @@ def packages(root: Path, words: str, needed: bool) -> Finding:
     said = [f"not installed: {', '.join(missing)}"] if missing else []
     if "torch" in missing and (has := python_of(VENV)) is not None:
         said.append(f"{has} has them")
-    return Finding(FAILS if missing and needed else NOTE, file.name, "; ".join(said + other), f"pip install -r {words}")
+    return Finding(FAILS if missing and needed else NOTE, file.name, "; ".join(said + other), to_install(words))
 
 
 def start_torch(folder: Path) -> Child:
@@ -59,7 +60,7 @@ def torch(ended: Ended, file: Path) -> list[Finding]:
     """Say what Torch is, and whether it computes on a GPU."""
     lines = ended.out.splitlines()
     if not lines:
-        mend = f"pip install -r {file.name}" if "No module named 'torch'" in ended.why else ""
+        mend = to_install(file.name) if "No module named 'torch'" in ended.why else ""
         return [Finding(FAILS, "torch", ended.why, mend)]
     version, cuda, available = lines[0].split()
     found = Finding(WORKS, "torch", version)

@@ -17,6 +17,7 @@ from learners import METHODS, MIXED
 from learners import REGISTRY as LEARNERS
 from settings import resolve
 from utils.errors import RunFailedError, UserError
+from utils.naming import typed
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
 TEMPLATE = Path(__file__).parent / "templates" / "task_template.py"
@@ -136,9 +137,9 @@ def new_task(file: str) -> list[str]:
             new.write(TEMPLATE.read_text(encoding="utf-8").replace("task_template", path.stem))
     except OSError as why:
         raise UserError(f"--new-task {file}: cannot be written ({why.strerror})") from why
-    train = "python src/main.py --config=qmix --env-config=gymma with"
+    train = f"{typed('main')} --config=qmix --env-config=gymma with"
     return [
         f"{path} has a task for two agents; try it, then train:",
-        f"      python src/doctor.py --task {path.stem}",
+        f"      {typed('doctor')} --task {path.stem}",
         f"      {train} env_args.key={path.stem} env_args.time_limit=25",
     ]

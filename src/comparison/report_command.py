@@ -13,6 +13,7 @@ from utils.arguments import whole
 from utils.commit import commit_of
 from utils.errors import UserError
 from utils.files import unfinished
+from utils.naming import to_install
 
 PAGE = "index.html"
 PACKAGES = "requirements-report.txt"
@@ -56,7 +57,7 @@ def work(args: Namespace) -> None:
     except ModuleNotFoundError as missing:
         raise UserError(
             f"the report needs the Python package {missing.name}, which is not installed: "
-            f"run `pip install -r {PACKAGES}`"
+            f"run `{to_install(PACKAGES)}`"
         ) from missing
     now = datetime.now(UTC)
     facts = {

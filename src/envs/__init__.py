@@ -11,6 +11,7 @@ from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
 from envs.task_code import needs
 from envs.trust import is_trusted, place_of, trust, trusted_file
 from utils.errors import UserError, nearest
+from utils.naming import to_install, typed
 
 __all__ = [
     "ENVS", "EnvBatch", "EnvInfo", "MultiAgentEnv", "check_archived", "check_keeps_replays", "env_path",
@@ -82,7 +83,7 @@ def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
     if package is not None and not is_trusted(package):
         raise UserError(
             f"the archive's env_args would import the package {package} ({place_of(package) or 'not found here'}), and "
-            f"so run its code: if you trust it, say so once: python src/doctor.py --trust {package}"
+            f"so run its code: if you trust it, say so once: {typed('doctor')} --trust {package}"
         )
 
 
@@ -134,4 +135,4 @@ def _installed(path: str) -> Iterator[None]:
         if package == module.partition(".")[0]:
             raise
         requirements = REQUIREMENTS.get(module, "requirements.txt")
-        raise UserError(f"{path} {needs(missing.name or '')}: run `pip install -r {requirements}`") from missing
+        raise UserError(f"{path} {needs(missing.name or '')}: run `{to_install(requirements)}`") from missing

@@ -24,9 +24,10 @@ from envs.entities import Entities, laid_out
 from envs.multiagentenv import EnvInfo, EpisodeLostError, View, ViewedEnv
 from envs.sc2_protocol import load_protocol
 from utils.errors import RunFailedError, UserError
+from utils.naming import to_install
 
 INSTALL = "bash install_sc2.sh sets it up (docs/sc2.md)"
-REQUIREMENTS = "pip install --no-deps -r requirements-sc2.txt"
+REQUIREMENTS = to_install("requirements-sc2.txt --no-deps")
 PACKAGES = ("smac", "smacv2")
 _WAITS = 2  # times `game_timeout` for a reset: for the start of a game, and for its units
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>

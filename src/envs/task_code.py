@@ -16,9 +16,10 @@ import numpy as np
 
 from envs.multiagentenv import EpisodeLostError
 from utils.errors import RunFailedError, UserError, nearest
+from utils.naming import to_install
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-SUITES_COME_WITH = "rware, mpe2 and pettingzoo come with `pip install -r requirements-gymma.txt`"
+SUITES_COME_WITH = f"rware, mpe2 and pettingzoo come with `{to_install('requirements-gymma.txt')}`"
 
 
 class MisfitError(Exception):

@@ -8,19 +8,21 @@ from pathlib import Path
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names
 from settings.schema import shown
 from utils.errors import UserError, nearest
+from utils.naming import typed
 
-_FORM = "python src/main.py --config=NAME --env-config=NAME [with key=value ...]"
+MAIN = typed("main")
+_FORM = f"{MAIN} --config=NAME --env-config=NAME [with key=value ...]"
 # What can be done with a run of the archive, in place of the two configs, which it has.
 _FORMS = {
-    "resume": "python src/main.py resume=RUN_FOLDER|latest [with t_max=...]",
-    "evaluate": "python src/main.py evaluate=RUN_FOLDER|CHECKPOINT|latest [with test_nepisode=...]",
-    "continue": "python src/main.py continue=RUN_FOLDER|CHECKPOINT|latest with t_max=...",
+    "resume": f"{MAIN} resume=RUN_FOLDER|latest [with t_max=...]",
+    "evaluate": f"{MAIN} evaluate=RUN_FOLDER|CHECKPOINT|latest [with test_nepisode=...]",
+    "continue": f"{MAIN} continue=RUN_FOLDER|CHECKPOINT|latest with t_max=...",
 }
 _FLAGS = {"--config": ALGS, "--env-config": ENVS}
 _HELP = ("--help", "-h")
-_EXAMPLES = """\
-  python src/main.py --config=mmsa --env-config=lbf
-  python src/main.py --config=qmix --env-config=lbf with env_args.key=Foraging-2s-8x8-2p-2f-coop-v2 seed=3"""
+_EXAMPLES = f"""\
+  {MAIN} --config=mmsa --env-config=lbf
+  {MAIN} --config=qmix --env-config=lbf with env_args.key=Foraging-2s-8x8-2p-2f-coop-v2 seed=3"""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from settings.arguments import NOT_ONE, owner_of, with_argument
 from settings.former_names import former_config, former_setting
+from settings.outside import outside_files
 from settings.schema import DECLARATION_FORM, Setting, Value, read_declaration, shown
 from settings.yaml_file import Entry, read_entries
 from utils.errors import UserError, nearest
@@ -25,6 +26,7 @@ _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config", "en
 def config_names(config_dir: Path, folder: str) -> list[str]:
     """Return the sorted names (file stems) of the configs in `folder`, which is ALGS, ENVS or PROTOCOLS."""
     stems = (path.stem for path in (config_dir / folder).glob("*.yaml"))
+    stems = {*stems, *outside_files(folder)}
     names = sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
     return [name for name in names if folder == ENVS or "." not in name]
 
@@ -70,10 +72,18 @@ def declared_settings(config: str, env_config: str, config_dir: Path) -> dict[st
     return _load(config, env_config, config_dir)[0]
 
 
-def _load(config: str, env_config: str, config_dir: Path) -> tuple[dict[str, Setting], dict[str, Value]]:
-    _path(config, ALGS, config_dir)  # is named first, where both names are wrong
-    environment = _environment_entries(env_config, config_dir)
-    algorithm = _algorithm_entries(config, config_dir, env_config)
+def listed_settings(
+    config: str | None, env_config: str | None, config_dir: Path
+) -> tuple[dict[str, Setting], dict[str, Value]]:
+    """Return settings and their values by dotted key; those that all have, where a config is None."""
+    return _load(config, env_config, config_dir)
+
+
+def _load(config: str | None, env_config: str | None, config_dir: Path) -> tuple[dict[str, Setting], dict[str, Value]]:
+    if config is not None:
+        _path(config, ALGS, config_dir)  # is named first, where both names are wrong
+    environment = [] if env_config is None else _environment_entries(env_config, config_dir)
+    algorithm = [] if config is None else _algorithm_entries(config, config_dir, env_config or "")
     declared: dict[str, Setting] = {}
     values: dict[str, Value] = {}
     for entry in [*read_entries(config_dir / "default.yaml"), *environment, *algorithm]:
@@ -88,7 +98,8 @@ def _path(name: str, folder: str, config_dir: Path, place: str = "") -> Path:
             f"did you mean {nearest(shown(name), known)}? (known: {', '.join(known) or 'none'})"
         )
         raise UserError(f"{place or _FLAGS[folder]}: unknown name {shown(name)!r}: {hint}")
-    return config_dir / folder / f"{name}.yaml"
+    own = config_dir / folder / f"{name}.yaml"
+    return own if own.is_file() else outside_files(folder)[name]
 
 
 def _environment_entries(name: str, config_dir: Path) -> list[Entry]:

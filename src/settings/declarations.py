@@ -10,6 +10,7 @@ from typing import Any
 
 from settings.config import ALGS, ENVS, declared_settings
 from settings.for_hosts import FOR_HOSTS
+from settings.outside import outside_files
 from settings.schema import Effect, Setting, Value, read_declaration
 from settings.yaml_file import read_entries
 
@@ -22,6 +23,7 @@ def effects(config_dir: Path) -> dict[str, Effect]:
     """Return what every setting that any file declares does to figures, by dotted key."""
     files = [config_dir / "default.yaml"]
     files += [path for part in (ENVS, ALGS) for path in (config_dir / part).glob("*.yaml")]
+    files += [path for part in (ENVS, ALGS) for path in outside_files(part).values()]
     found = (
         read_declaration(entry.key, entry.comment, entry.file, entry.line)
         for path in sorted(files)

@@ -5,6 +5,8 @@ A table, not guesses by spelling: `hidden_dim` looks like `rnn_hidden_dim`, but 
 
 from collections.abc import Collection
 
+from utils.naming import typed
+
 _LABEL = "to keep runs apart, give each its own local_results_path"
 _PER = "not here: replay draws its episodes uniformly"
 _WANDB = "not here: figures are in the archive's metrics.json, and with use_tensorboard=True in TensorBoard files"
@@ -35,7 +37,7 @@ SETTINGS = {
     "run": _LABEL,
     "save_path": "it is local_results_path here; checkpoints lie in the run's folder, see save_model_interval",
     "load_step": "name the step's folder: checkpoint_path=<the run's folder>/checkpoints/t_<steps>",
-    "render": "python src/record.py <the run's folder> makes a film of greedy episodes",
+    "render": f"{typed('record')} <the run's folder> makes a film of greedy episodes",
     "use_wandb": _WANDB,
     "wandb_team": _WANDB,
     "wandb_project": _WANDB,

@@ -12,7 +12,7 @@ Value = int | float | bool | str | None
 
 DECLARATION_FORM = "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`, ` or auto`"
 _NULLS = ("null", "None")
-_LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
+LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _NUMBER = rf"[+-]?(?:\.?inf|(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?)"
 _DECLARATION = re.compile(
@@ -51,7 +51,7 @@ def _to_float(text: str) -> float | None:
 
 def _to_int(text: str) -> int | None:
     number = _to_float(text)
-    if number is None or not number.is_integer() or abs(number) >= _LARGEST_INT:
+    if number is None or not number.is_integer() or abs(number) >= LARGEST_INT:
         return None
     return int(number)
 
@@ -144,7 +144,7 @@ class Setting:
             why = "empty value, "
         elif not text.isprintable():
             why = "unprintable character, "
-        elif self.kind == "int" and re.fullmatch(_NUMBER, text) and abs(float(text)) >= _LARGEST_INT:
+        elif self.kind == "int" and re.fullmatch(_NUMBER, text) and abs(float(text)) >= LARGEST_INT:
             why = "beyond 2**53, "
         place = f"{self.file}:{self.line}"
         return UserError(f"{self.key}={shown(raw)}: {why}must be {self.allowed} ({place})")

@@ -7,12 +7,13 @@ from pathlib import Path
 from study_runs import process
 from study_runs.process import TAKEN, Work
 from utils.errors import UserError
+from utils.naming import to_install
 
 try:
     import ray
     from ray.exceptions import RayError
 except ModuleNotFoundError as missing:
-    raise UserError("--ray needs the Python package ray: run `pip install -r requirements-ray.txt`") from missing
+    raise UserError(f"--ray needs the Python package ray: run `{to_install('requirements-ray.txt')}`") from missing
 
 LOCAL = "local"
 TICK = 0.2  # seconds between two looks at a process

@@ -11,6 +11,7 @@ from study_runs.local import Local
 from study_runs.views import view_of
 from utils import locks
 from utils.errors import RunFailedError, UserError
+from utils.naming import typed
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def work(args: Namespace) -> None:
     except OSError as why:
         raise UserError(f"{study.lock.parent}: cannot write there ({why.strerror})") from why
     if lock is None:
-        raise UserError(f"{args.file} is being run already; see python src/study.py status {args.file}")
+        raise UserError(f"{args.file} is being run already; see {typed('study')} status {args.file}")
     with lock:
         locks.sign(lock, os.getpid())
         place = _place(study, args.ray)

@@ -33,10 +33,9 @@ class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 def read_study(path: Path) -> tuple[str, StudyFile]:
     """Return a study's name, which is its file's, and what the file says; raise `UserError` for a mistake in it."""
     label, name = file_label(path), path.stem
-    tree = _plain(read_mapping(path, TRICKS)[0], label)
+    tree = plain(read_mapping(path, TRICKS)[0], label)
     for what, given in (("its name", name), *(("variant", variant) for variant in _keys(tree, "variants"))):
-        if not re.fullmatch(_NAME, given):
-            raise UserError(f"{label}: {what} {shown(given)!r} names a folder: use letters, digits, _ and -")
+        check_name(what, given, label)
     if unknown := tree.keys() - set(StudyFile.__struct_fields__):
         word = sorted(unknown)[0]
         raise UserError(f"{label}: unknown {shown(word)!r}: did you mean {nearest(word, StudyFile.__struct_fields__)}?")
@@ -46,23 +45,29 @@ def read_study(path: Path) -> tuple[str, StudyFile]:
         raise UserError(f"{label}: {why}; docs/studies.md shows the form") from why
 
 
+def check_name(what: str, given: str, label: str) -> None:
+    """Raise `UserError` for a name that no folder should have."""
+    if not re.fullmatch(_NAME, given):
+        raise UserError(f"{label}: {what} {shown(given)!r} names a folder: use letters, digits, _ and -")
+
+
 def _keys(tree: Mapping[str, Any], field: str) -> list[str]:
     return list(tree[field]) if isinstance(tree.get(field), dict) else []
 
 
-def _plain(node: yaml.Node, file: str) -> Any:
+def plain(node: yaml.Node, file: str) -> Any:
     """Return a tree's mappings, lists and texts; refuse a key that stands twice."""
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, file) for item in node.value]
+        return [plain(item, file) for item in node.value]
     if isinstance(node, yaml.ScalarNode):
         return node.value
     values: dict[str, Any] = {}
     for key, value in node.value:
-        word = _plain(key, file)
+        word = plain(key, file)
         if not isinstance(word, str) or word in values:
             what = f"{shown(word)} stands here twice" if isinstance(word, str) else "a key must be a text"
             raise UserError(f"{file}:{key.start_mark.line + 1}: {what}")
-        values[word] = _plain(value, file)
+        values[word] = plain(value, file)
     return values
 
 

@@ -30,10 +30,10 @@ SETTINGS.CAPTURE_MODE = "no"  # sacred would write what is printed every ten sec
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
 
-def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -> None:
+def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -> Path:
     """Train (or evaluate) under sacred's eyes, in a new folder, or in the one of a run that is `resumed` and held.
 
-    Errors and stops leave through it, so `run.json` says how the run ended.
+    Errors and stops leave through it, so `run.json` says how the run ended. Returns the folder.
     """
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
@@ -64,6 +64,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
         experiment.run(options={"--loglevel": "WARNING"})
     if observer.failure is not None:
         raise observer.failure  # in what sacred wrote last
+    return observer.folder
 
 
 def _work(run: Run, observer: ArchiveObserver, resumed: Path | None) -> None:

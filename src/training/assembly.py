@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from components import EXPERIENCES
 from components.disk_rows import DiskRows
 from components.episode_batch import EpisodeBatch
 from controllers import REGISTRY as CONTROLLERS
-from envs import check_keeps_replays, env_path, task_name
+from envs import EnvInfo, check_keeps_replays, env_path, task_name
 from learners import METHODS, MIXED
 from learners import REGISTRY as LEARNERS
 from learners.side_by_side import SideBySide
@@ -21,7 +22,7 @@ from modules.agents import REGISTRY as AGENTS
 from modules.mixers import REGISTRY as MIXERS
 from runners import REGISTRY as RUNNERS
 from runners.base_runner import BaseRunner, EpisodeResult, Limits
-from settings import extended, to_args
+from settings import extended, outside_learners, to_args
 from training.checkpoint import find_checkpoint, load_checkpoint
 from training.overlap import Overlap
 from training.room import Kept, check_room, disk_folder
@@ -133,18 +134,7 @@ def _with_sizes(args: Any, runner: BaseRunner) -> Any:
     info = runner.info
     if args.report_metric == "test_battle_won_mean" and not info.has_winner:
         raise UserError("report_metric=test_battle_won_mean: nobody wins here; take report_metric=test_return_mean")
-    return extended(
-        args,
-        n_agents=info.n_agents,
-        n_actions=info.n_actions,
-        action_space=info.action_space,
-        entities=info.entities,
-        n_rewards=info.n_rewards,
-        noop=info.noop,
-        obs_images=info.obs_images,
-        obs_shape=info.obs_size,
-        state_shape=info.state_size,
-    )
+    return with_sizes(args, info)
 
 
 def _made(args: Any, runner: BaseRunner, logger: Logger) -> tuple[Any, Any, Any]:
@@ -200,8 +190,25 @@ def _refuse_few_steps(run: Run, path: Path) -> None:
         )
 
 
+def with_sizes(args: Any, info: EnvInfo) -> Any:
+    """Return the settings with the sizes beside them that are learnt from a task."""
+    return extended(
+        args,
+        n_agents=info.n_agents,
+        n_actions=info.n_actions,
+        action_space=info.action_space,
+        entities=info.entities,
+        n_rewards=info.n_rewards,
+        noop=info.noop,
+        obs_images=info.obs_images,
+        obs_shape=info.obs_size,
+        state_shape=info.state_size,
+    )
+
+
 def check(args: Any) -> None:
     """Refuse unknown registry names, and settings that are each fine but do not go together."""
+    LEARNERS.update({name: _imported(name, what) for name, what in outside_learners().items()})
     for setting, registry in (
         ("runner", RUNNERS), ("mac", CONTROLLERS), ("learner", LEARNERS), ("agent", AGENTS), ("mixer", MIXERS),
     ):  # fmt: skip
@@ -228,6 +235,17 @@ def check(args: Any) -> None:
     for name in ("test_nepisode", "updates_per_run", "keep_checkpoints", "use_tensorboard", "local_results_path"):
         getattr(args, name)  # read later: one that is missing is told now
     task_name(args.env, args.env_args)  # raises for a bad task
+
+
+def _imported(name: str, what: Any) -> Any:
+    """Return a learner that was registered as a class, or as the text `module:Class`."""
+    if not isinstance(what, str):
+        return what
+    module, _, class_name = what.partition(":")
+    try:
+        return getattr(import_module(module), class_name)
+    except (ImportError, AttributeError) as why:
+        raise UserError(f"the learner {name} was registered as {what}, which cannot be imported: {why}") from why
 
 
 def check_task(args: Any) -> None:

@@ -13,9 +13,11 @@ from torch import nn
 from envs import env_path, versions
 from settings import read_info
 from training.assembly import Run
+from training.task_sizes import sizes_of
 from training.told_to_scripts import without_lists
 from utils.commit import changed_since, commit_of
 from utils.errors import UserError
+from utils.naming import built
 from utils.sources import digests
 
 SOURCE = Path(__file__).parents[1]
@@ -49,16 +51,19 @@ def said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
     environment = versions(run.args.env, run.args.env_args)
     packages = {"torch": str(th.__version__)}
     code = {"commit": commit_of(SOURCE), "machine": node(), "environment": environment, "packages": packages}
+    if installed := built():
+        packages["mmsa-pymarl"] = installed["version"]
     if run.runner.info.notes:
         code["notes"] = list(run.runner.info.notes)
     if resumed is None:
-        code["source"] = source_of(run)
+        code |= {"source": source_of(run), "task": sizes_of(run.runner.info)}
         return code if run.transfer is None else code | {"transfer": run.transfer.told()}
     earlier = without_lists(read_info(resumed))
     known, now = _last_source(earlier), source_of(run)
     start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     start |= {"changed": {name: digest for name, digest in now.items() if known.get(name) != digest}} if known else {}
-    return code | {"source": now} | earlier | {"resumed": [*earlier.get("resumed", []), start]}
+    told = code | {"source": now, "task": sizes_of(run.runner.info)}
+    return told | earlier | {"resumed": [*earlier.get("resumed", []), start]}
 
 
 def compare_code(run: Run, folder: Path, other_commit: bool) -> list[str]:

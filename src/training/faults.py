@@ -8,6 +8,7 @@ from pathlib import Path
 from training.assembly import Run
 from utils.errors import RunFailedError
 from utils.files import write_whole, writing
+from utils.naming import typed
 
 FAULT = "fault.json"
 
@@ -27,5 +28,5 @@ def faults_kept(run: Run, folder: Path) -> Iterator[None]:
             told["notes"] = list(getattr(failure, "__notes__", ()))
             with writing(folder / FAULT):
                 write_whole(folder / FAULT, lambda path: path.write_text(json.dumps(told)))
-            failure.add_note(f"to play this very episode again: python src/doctor.py --repeat {folder}")
+            failure.add_note(f"to play this very episode again: {typed('doctor')} --repeat {folder}")
         raise

@@ -1,0 +1,43 @@
+"""`mmsa settings [--config NAME] [--env-config NAME] [--json-schema]`: every setting, out of its declaration."""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from settings import Setting, Value, json_schema, listed_settings, shown
+from utils.arguments import Parser
+from utils.exits import exit_code
+
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
+
+
+def lines(declared: Mapping[str, Setting], values: Mapping[str, Value]) -> Iterator[str]:
+    """Yield a line for each setting: name, value, what it accepts, meaning, and where it is declared."""
+    for key, setting in declared.items():
+        value = values[key]
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else shown(str(value))
+        yield f"{key} = {text}  # {setting.allowed}: {setting.meaning} ({setting.file}:{setting.line})"
+
+
+def _parse(argv: Sequence[str]) -> Namespace:
+    parser = Parser(prog="mmsa settings", description="Settings: name, value, what is accepted, meaning, place.")
+    parser.add_argument("--config", metavar="NAME", help="those of a method, too, and its values")
+    parser.add_argument("--env-config", metavar="NAME", help="those of an environment, too, and its values")
+    parser.add_argument("--json-schema", action="store_true", help="as JSON Schema, for editors and other tools")
+    return parser.parse_args(argv)
+
+
+def _work(argv: Sequence[str]) -> None:
+    args = _parse(argv)
+    declared, values = listed_settings(args.config, args.env_config, CONFIG_DIR)
+    if args.json_schema:
+        named = [name for name in (args.config, args.env_config) if name is not None]
+        print(json.dumps(json_schema(declared, values, " ".join(["Settings", *named])), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(lines(declared, values)))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print, and return the exit code."""
+    return exit_code(lambda: _work(argv), "")

@@ -1,0 +1,165 @@
+"""A search for settings: Optuna proposes (TPE), our runs answer, and what will not be best is stopped at a rung.
+
+A trial trains every seed to the first rung's steps, is compared with the others that came so far, and goes on from its
+checkpoints, exactly (asynchronous successive halving: Li et al., 2020). Its runs lie in a folder named by its settings,
+so that a search which was stopped goes on with them.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from settings import read_json
+from study_runs.search_file import Axis, Search
+from utils.errors import RunFailedError, UserError
+from utils.files import write_whole
+from utils.naming import to_install
+
+try:
+    import optuna
+    from optuna.trial import TrialState
+except ModuleNotFoundError as missing:
+    raise UserError(f"search needs optuna: run `{to_install('requirements-search.txt')}`") from missing
+
+# Runs what `main.py` is given, all at once or a few, and returns the exit codes.
+Runner = Callable[[Sequence[list[str]]], Sequence[int]]
+STORAGE, BEST, REPORT = "search.db", "best.yaml", "report"
+
+
+def words_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return a trial's settings as a command line gives them."""
+    return {key: _text(value) for key, value in params.items()}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def folder_of(results: Path, params: Mapping[str, Any]) -> Path:
+    """Return where the runs of a trial with these settings are."""
+    text = json.dumps(words_of(params), sort_keys=True)
+    return results / "trials" / hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def propose(trial: Any, axes: Mapping[str, Axis]) -> dict[str, Any]:
+    """Return a trial's settings, drawn from the space."""
+    drawn = {}
+    for key, axis in axes.items():
+        if axis.choices:
+            drawn[key] = trial.suggest_categorical(key, axis.choices)
+        elif axis.setting.kind == "int":
+            drawn[key] = trial.suggest_int(key, axis.low, axis.high, log=axis.log)
+        else:
+            drawn[key] = trial.suggest_float(key, axis.low, axis.high, log=axis.log)
+    return drawn
+
+
+def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any:
+    """Return Optuna's study, begun or gone on with; its trials that were cut off are to be done again."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    results.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=search.name,
+        storage=storage or f"sqlite:///{results / STORAGE}",
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=search.file.reduction),
+    )
+    # A search that goes on must not draw again what it began with.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    asked = json.loads(json.dumps({"file": _told(search)}))
+    if study.user_attrs and study.user_attrs.get("search") != asked:
+        raise UserError(f"{results}: a search of this name was begun with another file; give the file another name")
+    study.set_user_attr("search", asked)
+    return study
+
+
+def _told(search: Search) -> dict[str, Any]:
+    space = {key: [axis.choices, axis.low, axis.high, axis.log] for key, axis in search.axes.items()}
+    f = search.file
+    return {"config": f.config, "env_config": f.env_config, "settings": f.settings, "seeds": f.seeds,
+            "rungs": search.rungs, "metric": f.metric, "last": f.last, "space": space}  # fmt: skip
+
+
+def take_up_cut_off(study: Any) -> int:
+    """Have trials that nobody works at any more done again, first of all; return how many. One process at a time."""
+    cut_off = study.get_trials(states=(TrialState.RUNNING,))
+    for trial in cut_off:
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return len(cut_off)
+
+
+def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> float:
+    """Train a trial rung by rung and return what it reached at the last; raise Optuna's `TrialPruned` before that."""
+    params = propose(trial, search.axes)
+    folder = folder_of(results, params)
+    value = float("nan")
+    for rung, t_max in enumerate(search.rungs, start=1):
+        words = [words_for(search, params, folder, seed, t_max) for seed in search.file.seeds]
+        codes = runner([each for each in words if each])
+        if any(codes):
+            raise RunFailedError(f"trial {trial.number} ({folder}): a run ended with exit code {max(codes)}")
+        value = value_of(search, folder, t_max)
+        trial.report(value, search.file.reduction ** (rung - 1))  # what the pruner takes for a rung's steps
+        if rung < len(search.rungs) and trial.should_prune():
+            raise optuna.TrialPruned(f"{value:.3f} after {t_max} steps")
+    return value
+
+
+def words_for(search: Search, params: Mapping[str, Any], folder: Path, seed: int, t_max: int) -> list[str]:
+    """Return what `main.py` is given to train a seed up to a rung, anew or going on; nothing where it was there."""
+    place, run = folder / f"seed{seed}", run_in(folder, seed)
+    if run is not None:
+        ended = (run / "run.json").is_file() and read_json(run / "run.json").get("status") == "COMPLETED"
+        if ended and read_json(run / "config.json")["t_max"] >= t_max:
+            return []
+        return [f"resume={run}", "with", f"t_max={t_max}"]
+    given = {**search.file.settings, **words_of(params), "seed": str(seed), "t_max": str(t_max)}
+    given["local_results_path"] = str(place)
+    configs = [f"--config={search.file.config}", f"--env-config={search.file.env_config}"]
+    return [*configs, "with", *(f"{key}={text}" for key, text in given.items())]
+
+
+def run_in(folder: Path, seed: int) -> Path | None:
+    """Return the run of a trial's seed, None where it has not begun."""
+    found = sorted((folder / f"seed{seed}").glob("sacred/*/*/*/config.json"))
+    return found[-1].parent if found else None
+
+
+def value_of(search: Search, folder: Path, t_max: int) -> float:
+    """Return the mean over seeds of the metric's last evaluations up to a rung's end."""
+    means = []
+    for seed in search.file.seeds:
+        run = run_in(folder, seed)
+        metrics = {} if run is None else read_json(run / "metrics.json")
+        if search.file.metric not in metrics:
+            raise UserError(f"{run}: it has logged no {search.file.metric}; give another metric")
+        series = metrics[search.file.metric]
+        end = int(np.searchsorted(series["steps"], t_max)) + 1  # with the one at the rung's end
+        means.append(np.mean(series["values"][:end][-search.file.last :]))
+    return float(np.mean(means))
+
+
+def write_best(study: Any, search: Search, results: Path) -> Path:
+    """Write the best trial's settings as a config that has the method for its base, and return where."""
+    best, f = study.best_trial, search.file
+    name = f"{search.name}_best"
+    lines = [
+        f"# The best of {len(study.trials)} trials of {search.name}: {f.metric} {best.value:.4g} (mean of the last "
+        f"{f.last}) on",
+        f"# --env-config={f.env_config}, seeds {', '.join(map(str, f.seeds))}, after {search.rungs[-1]} steps. The "
+        "seeds were tuned on: report others.",
+        f"base: {f.config}",
+        *(f"{key}: {text}" for key, text in words_of(best.params).items()),
+    ]
+    path = results / "configs" / "algs" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    return path

@@ -1,0 +1,89 @@
+"""`python src/study.py search SEARCH [--trials N] [--jobs N] [--storage URL]`: a search for settings."""
+
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from study_runs.asked import CONFIG_DIR
+from study_runs.process import MAIN
+from study_runs.search_file import Search, read_search
+from utils import locks
+from utils.arguments import whole
+from utils.errors import UserError
+from utils.naming import typed
+
+DRIVER_LOCK = ".search.lock"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="SEARCH", help="the search, such as studies/searches/matrix.yaml")
+    parser.add_argument("--trials", type=whole(1, 10**6), default=20, metavar="N",
+                        help="how many are to be done in all, those of earlier calls too (default: 20)")  # fmt: skip
+    parser.add_argument("--jobs", type=whole(1, 1024), default=1, metavar="N",
+                        help="seeds of a trial that train at once (default: 1)")  # fmt: skip
+    parser.add_argument("--storage", metavar="URL", help="Optuna's storage, any database that it knows, for several "
+                        "machines with one results folder (default: SQLite in the search's folder)")  # fmt: skip
+    parser.add_argument("--results", type=Path, default=Path("results/searches"), metavar="FOLDER",
+                        help="where searches are (default: results/searches)")  # fmt: skip
+
+
+def work(args: Namespace) -> None:
+    """Do trials until there are as many as asked for, and print the best one."""
+    search = read_search(args.file, CONFIG_DIR)
+    results = args.results / search.name
+    from study_runs import search as engine  # brings Optuna
+
+    study = engine.opened(search, results, args.storage, search.file.seeds[0])
+    if args.storage is None:
+        lock = locks.take(results / DRIVER_LOCK)
+        if lock is None:
+            raise UserError(f"{args.file} is being searched already; --storage lets several work at one search")
+        with lock:
+            engine.take_up_cut_off(study)
+            _trials(study, search, results, args)
+    else:
+        _trials(study, search, results, args)
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        raise UserError("no trial came to its end yet; give more --trials")
+    path = engine.write_best(study, search, results)
+    print(f"best: {study.best_value:.4g} with {' '.join(f'{k}={v}' for k, v in study.best_params.items())}")
+    print(f"{path}\nMMSA_CONFIGS={path.parents[1]} {typed('main')} --config={path.stem} --env-config="
+          f"{search.file.env_config} with {' '.join(f'{k}={v}' for k, v in search.file.settings.items())}")  # fmt: skip
+
+
+def _trials(study: object, search: Search, results: Path, args: Namespace) -> None:
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
+    from study_runs import search as engine
+
+    def run_all(all_words: Sequence[list[str]]) -> list[int]:
+        if args.jobs == 1:
+            return [run_main(words, results / "search.log") for words in all_words]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            return list(pool.map(lambda words: run_main(words, results / "search.log"), all_words))
+
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    while len(study.get_trials(deepcopy=False, states=done)) < args.trials:
+        trial = study.ask()
+        try:
+            value = engine.run_trial(search, trial, results, run_all)
+        except TrialPruned as why:
+            study.tell(trial, state=TrialState.PRUNED)
+            print(f"trial {trial.number}: stopped, {why}")
+        else:
+            study.tell(trial, value)
+            print(f"trial {trial.number}: {value:.4g}")
+
+
+def run_main(words: list[str], log: Path) -> int:
+    """Run `main.py` with some words, what it prints going to a log, and return its exit code."""
+    with log.open("ab") as file:
+        done = subprocess.run(
+            [sys.executable, "-u", str(MAIN), *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
+        )
+    return done.returncode

@@ -1,0 +1,121 @@
+"""A search's file: a method, a task, seeds to tune on, and the space of settings. docs/studies.md shows the form."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from settings import TRICKS, Setting, Value, declared_settings, file_label, read_mapping, resolve, shown
+from study_runs.study_file import Settings, check_name, plain
+from utils.errors import UserError, nearest
+
+REPORTING_SEEDS = frozenset(range(101, 106))  # they choose nothing
+GIVEN_ELSEWHERE = {"seed": "`seeds` lists them", "t_max": "`t_max` says it", "local_results_path": "the search does"}
+
+
+class Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An interval of the space: both ends belong to it; `log` draws evenly in the logarithm."""
+
+    low: str
+    high: str
+    log: bool = False
+
+
+class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What the file says: of each setting of the space its choices, or an interval."""
+
+    config: str
+    env_config: str
+    space: dict[str, list[str] | Numbers]
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=2**32 - 1)]], Meta(min_length=1)]
+    t_max: Annotated[int, Meta(ge=1)]
+    settings: Settings = {}
+    metric: str = "test_return_mean"
+    last: Annotated[int, Meta(ge=1, le=1000)] = 3
+    rungs: Annotated[int, Meta(ge=1, le=10)] = 3
+    reduction: Annotated[int, Meta(ge=2, le=10)] = 3
+
+
+class Axis(NamedTuple):
+    """A setting of the space: its choices, or the ends of its interval, read by its declaration."""
+
+    setting: Setting
+    choices: tuple[Value, ...] = ()
+    low: Any = None
+    high: Any = None
+    log: bool = False
+
+
+class Search(NamedTuple):
+    """A search as its file asks for it; `rungs` are the steps after which a trial is compared, the last one t_max."""
+
+    name: str
+    file: SearchFile
+    axes: Mapping[str, Axis]
+    rungs: tuple[int, ...]
+
+
+def read_search(path: Path, config_dir: Path) -> Search:
+    """Return a search, checked; raise `UserError`, one line, for a mistake in its file."""
+    label = file_label(path)
+    tree = plain(read_mapping(path, TRICKS)[0], label)
+    check_name("its name", path.stem, label)
+    if unknown := sorted(tree.keys() - set(SearchFile.__struct_fields__)):
+        known = nearest(unknown[0], SearchFile.__struct_fields__)
+        raise UserError(f"{label}: unknown {shown(unknown[0])!r}: did you mean {known}?")
+    try:
+        file = msgspec.convert(tree, SearchFile, strict=False)
+    except msgspec.ValidationError as why:
+        raise UserError(f"{label}: {why}; docs/studies.md shows the form") from why
+    try:
+        return Search(path.stem, file, _checked(file, config_dir), rungs_of(file))
+    except UserError as why:
+        raise UserError(f"{label}: {why}") from why
+
+
+def rungs_of(file: SearchFile) -> tuple[int, ...]:
+    """Return the steps of the rungs: each trains `reduction` times as long as the one before."""
+    steps = [file.t_max // file.reduction**k for k in reversed(range(file.rungs))]
+    if steps[0] < 1:
+        raise UserError(f"t_max={file.t_max}: too short for {file.rungs} rungs, each {file.reduction} times the last")
+    return tuple(steps)
+
+
+def _checked(file: SearchFile, config_dir: Path) -> dict[str, Axis]:
+    if reporting := sorted(REPORTING_SEEDS & set(file.seeds)):
+        raise UserError(f"seeds: {reporting[0]} is a reporting seed, and 101-105 choose nothing; tune on others")
+    if len(set(file.seeds)) < len(file.seeds):
+        raise UserError("seeds: one stands here twice")
+    for key in (*file.settings, *file.space):
+        if key in GIVEN_ELSEWHERE:
+            raise UserError(f"{key} is not to be given: {GIVEN_ELSEWHERE[key]}")
+    if twice := sorted(file.settings.keys() & file.space.keys()):
+        raise UserError(f"{twice[0]} stands under settings and in the space")
+    if not file.space:
+        raise UserError("space: there is nothing to search")
+    declared = declared_settings(file.config, file.env_config, config_dir)
+    resolve(file.config, file.env_config, file.settings, config_dir)
+    return {key: _axis(key, asked, declared) for key, asked in file.space.items()}
+
+
+def _axis(key: str, asked: list[str] | Numbers, declared: Mapping[str, Setting]) -> Axis:
+    if key not in declared:
+        raise UserError(f"space: unknown setting {shown(key)!r}; did you mean {nearest(key, declared)}?")
+    if "." in key:
+        raise UserError(f"space: {key} says what the task is; it belongs under settings")
+    setting = declared[key]
+    if isinstance(asked, list):
+        choices = tuple(setting.parse(text) for text in asked)
+        if len(set(choices)) < max(len(choices), 2):
+            raise UserError(f"space: {key}: give at least two choices, each once")
+        return Axis(setting, choices)
+    if setting.kind not in ("int", "float"):
+        raise UserError(f"space: {key} is no number: list its choices, [a, b]")
+    low, high = setting.parse(asked.low), setting.parse(asked.high)
+    if low is None or high is None or not low < high or abs(high) == float("inf") or abs(low) == float("inf"):
+        raise UserError(f"space: {key}: low and high are two numbers, the first one smaller")
+    if asked.log and low <= 0:
+        raise UserError(f"space: {key}: log wants a low above 0")
+    return Axis(setting, (), low, high, asked.log)
