@@ -15,13 +15,13 @@ from threading import Thread
 import pytest
 from processes import WAIT, group, running, wait_until
 from test_resume import figures, same_run
-from tiny_runs import MAIN, TINY, play, read, settings_of, words
+from tiny_runs import DREAMS, MAIN, TINY, play, read, settings_of, words
 
 import main
 from runners.parallel_runner import ParallelRunner
 from runners.vector_runner import VectorRunner
 from training import absolute, evaluation
-from training.checkpoint import find_checkpoint
+from training.checkpoint import find_checkpoint, load_checkpoint
 from utils import locks, stopping
 from utils.stopping import Stopped
 
@@ -69,6 +69,27 @@ def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, 
     whole = Path("whole/sacred/two_step/mmsa/1")
     assert (folder / "eval_episodes.csv").read_text() == (whole / "eval_episodes.csv").read_text()
     assert figures(folder)["loss_td"] == figures(whole)["loss_td"]
+
+
+def test_a_dream_that_is_killed_without_warning_goes_on_bit_for_bit():
+    """Segments, model, actor and critic with an optimiser each, the scale of returns: all of it comes back."""
+    settings = SETTINGS | DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "t_max": "1000000"}
+    folder = Path(HERE.format(alg="dreamer"))
+    with running(MAIN, *words("dreamer", "matrix_game", settings)) as process:
+        wait_until(lambda: list(folder.glob("checkpoints/t_2??")) or process.poll() is not None, 120)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert read(folder, "run.json")["status"] == "RUNNING"
+    killed_after = find_checkpoint(str(folder))
+    tensors = load_checkpoint(killed_after)[0]
+    trained = [name for name in tensors if name.startswith(("trained.world.", "trained.actor.", "trained.critic."))]
+    assert len({name.split(".")[1] for name in tensors if name.startswith("optimiser.")}) == len(trained)
+    assert tensors["trained.scale.range"] > 0
+    end = {"t_max": str(int(killed_after.name[2:]) + 100)}
+    assert main.main([f"resume={folder}", "with", f"t_max={end['t_max']}"]) == 0
+    (again,) = read(folder, "info.json")["resumed"]
+    assert again["t_env"] == int(killed_after.name[2:])
+    same_run(play("dreamer", "matrix_game", "whole", **settings | end), folder)
 
 
 class Monkey:
