@@ -12,6 +12,7 @@ from components.episode_batch import EpisodeBatch, episode_scheme
 from components.episode_rows import EpisodeRows
 from controllers import REGISTRY as CONTROLLERS
 from envs.action_spaces import Discrete
+from envs.entities import laid_out
 from learners import REGISTRY as LEARNERS
 from settings import extended, resolve, to_args
 from utils.logging import Logger
@@ -21,6 +22,7 @@ CONFIG_DIR = Path(__file__).parents[1] / "src" / "config"
 N, A, OBS, S = 3, 5, 4, 7
 SCHEME = episode_scheme(obs_size=OBS, state_size=S, n_actions=A, obs_dtype=th.float32, state_dtype=th.float32)
 GROUPS = {"agents": N}
+ENTITIES = laid_out([(None, 1, 2), ("thing", 2, 1)])  # of an observation of OBS numbers
 EPISODES = ((6, "terminated"), (4, "truncated"), (1, "terminated"), (6, "truncated"), (2, "truncated"))
 SMALL = {"rnn_hidden_dim": 8, "mixing_embed_dim": 6, "hypernet_embed": 10}
 SMALL_MMSA = SMALL | {"sale_embed_dim": 9, "latent_dim": 2, "wm_embed_dim": 11, "wm_width": 12}
@@ -35,7 +37,7 @@ def make_args(config="mmsa", small=True, **settings):
     sizes = SMALL_OF.get(config.split("_")[0], SMALL) if small else {}
     text = {key: str(value) for key, value in (sizes | settings).items()}
     args = to_args(resolve(config, "matrix_game", text, CONFIG_DIR))
-    space = {"action_space": Discrete(), "n_rewards": 1}
+    space = {"action_space": Discrete(), "n_rewards": 1, "entities": ENTITIES}
     return extended(args, n_agents=N, n_actions=A, obs_shape=OBS, state_shape=S, **space)
 
 

@@ -62,6 +62,7 @@ def test_streams_of_old_archives_can_be_drawn_again():
         "REPLAY": 3056722145,
         "INSPECTED_EPISODE": 3734005922,
         "ABSOLUTE_EPISODE": 480482724,
+        "THREADS_TRIAL": 1227430691,
     }
     env_seed, exploration = drawn(1, Stream.TEST_EPISODE, 10_000, 0)
     assert env_seed == 4216716087

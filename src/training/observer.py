@@ -84,7 +84,7 @@ class ArchiveObserver(FileStorageObserver):
             self._write_figures()
 
     def _write_figures(self) -> None:
-        if self._figures:
+        if self._figures or not Path(self.dir, "metrics.json").exists():
             start = time.monotonic()
             super().log_metrics(self._figures, None)  # which reads the file, and writes it anew
             self._figures, end = {}, time.monotonic()
