@@ -53,7 +53,7 @@ def test_a_file_answers_as_its_agents(name, tmp_path, capsys):
 @pytest.mark.slow
 def test_torques_stay_within_their_bounds(tmp_path):
     pytest.importorskip("mujoco")
-    settings = {"env_args.scenario": "Ant", "env_args.agent_conf": "2x4", "env_args.n_bins": "null"}
+    settings = {"env_args.scenario": "Ant", "env_args.agent_conf": "2x4", "env_args.action_space": "continuous"}
     folder = play("mappo", "mamujoco", tmp_path, **SHORT | settings | {"env_args.episode_limit": "6"})
     assert mmsa(["export", str(folder), "--out", str(tmp_path / "a.onnx")]) == 0
     assert_plays_alike(folder, tmp_path / "a.onnx")
