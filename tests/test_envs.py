@@ -177,6 +177,7 @@ def test_views_have_the_announced_shapes_and_dtypes(name, env_args):
             assert (state.shape, state.dtype) == ((info.state_size,), info.state_dtype)
             assert (available.shape, available.dtype) == ((info.n_agents, info.n_actions), np.bool_)
             assert np.isfinite(obs).all() and np.isfinite(state).all()
+            assert not info.state_of_obs or (state == obs.reshape(-1)).all()
             assert_possible(info.action_space, available)
 
 
