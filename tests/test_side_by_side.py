@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 
 import numpy as np
 import pytest
@@ -165,6 +167,9 @@ def test_a_process_that_hangs_ends_the_run_with_a_line(episodes, divided):
     side_by_side = divided(learner)
     learner.backward(make_batch())
     (worker,) = side_by_side.workers
+    with socket.socket(fileno=os.dup(worker.pipe.fileno())) as end:
+        limit = end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.calcsize("ll"))
+    assert struct.unpack("ll", limit) == (side_by_side.timeout, 0)
     side_by_side.timeout = worker.timeout = 0.5  # starting takes longer
     _limit_sending(worker.pipe, 0.5)
     os.kill(worker.process.pid, signal.SIGSTOP)
