@@ -37,10 +37,7 @@ class CIALearner(ValueLearner):
 
     def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return ``L_TD`` and ``α L_CIA``."""
-        inputs, obs = self.mac.build_inputs(rows), rows["obs"]
-        q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
-        with th.no_grad():
-            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
+        q_taken, q, target_q = self.agent_values(rows)
         loss, metrics = self.td(rows, q_taken, q, target_q)
         identity, right = identity_loss(self.identity_logits(rows, q_taken))
         return {"loss_td": loss, "loss_cia": self.args.cia_coef * identity}, {**metrics, "identities_right": right}

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-import torch as th
-
 from components.episode_rows import EpisodeRows
 from learners.learner import Scalars
 from learners.value_learner import ValueLearner
@@ -30,9 +28,6 @@ class QLearner(ValueLearner):
 
     def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return ``L_TD`` alone."""
-        inputs, obs = self.mac.build_inputs(rows), rows["obs"]
-        q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
-        with th.no_grad():
-            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
+        q_taken, q, target_q = self.agent_values(rows)
         loss, metrics = self.td(rows, q_taken, q, target_q)
         return {"loss_td": loss}, metrics

@@ -181,6 +181,14 @@ class ValueLearner(Learner):
         self._check_taken()
         super().check_finite()
 
+    def agent_values(self, rows: EpisodeRows) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `td` asks for: values of the actions taken, of all actions, and the target agents' of all."""
+        inputs, obs = self.mac.build_inputs(rows), rows["obs"]
+        q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
+        with th.no_grad():
+            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
+        return q_taken, q, target_q
+
     def td(
         self, rows: EpisodeRows, q_taken: Tensor, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -63,22 +64,15 @@ def measured(run: PlannedRun, steps: int, threads: int) -> Speed:
     """
     with tempfile.TemporaryDirectory() as results:
         short = SHORT | {"log_interval": str(steps // ENTRIES), "t_max": str(steps), "local_results_path": results}
-        words = run.words() + [f"{key}={text}" for key, text in (short | {"threads": str(threads)}).items()]
+        words = replace(run, updates={**run.updates, **short, "threads": str(threads)}).words()
         env = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, str(MAIN), *_last_of_each(words)]
+        command = [sys.executable, str(MAIN), *words]
         done = subprocess.run(command, env=env, text=True, capture_output=True)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise RunFailedError(f"{_kind(run)}: its short run failed: {said[-1]}")
         (metrics,) = Path(results).rglob("metrics.json")
         return speed_of(json.loads(metrics.read_text()))
-
-
-def _last_of_each(words: Sequence[str]) -> list[str]:
-    """Return the command's words with the last value of a setting that is there twice."""
-    at = words.index("with") + 1
-    settings = dict(word.split("=", 1) for word in words[at:])
-    return [*words[:at], *(f"{key}={text}" for key, text in settings.items())]
 
 
 def speed_of(figures: Mapping[str, Any]) -> Speed:
