@@ -4,7 +4,7 @@ import pytest
 import torch as th
 from fixtures_mmsa import drifted, losses_of, make_batch, make_learner, slow_lambda_return, with_garbage
 
-from learners.targets import continues, greedy_actions, td_lambda_targets
+from learners.targets import continues, greedy_actions, share_changed, td_lambda_targets
 
 GAMMA = 0.9
 
@@ -89,3 +89,23 @@ def test_what_goes_on_behind_a_transition(truncation, expected):
     terminated = th.tensor([[0, 0, 1, 0]]).bool().unsqueeze(-1)
     mask = th.tensor([[1.0, 1, 0, 1]]).unsqueeze(-1)  # rows 2 and 3 stand for other episodes' ends
     assert continues(terminated, mask, truncation)[0, :, 0].tolist() == expected
+
+
+def test_share_changed_counts_choices_and_nothing_else():
+    q = th.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.0, 5.0, 9.0], [0.0, 1.0, 2.0]])
+    other = th.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [5.0, 0.0, 9.0], [2.0, 1.0, 0.0]])
+    avail = th.tensor([[1, 1, 1], [1, 1, 1], [1, 1, 0], [0, 1, 0]]).bool()
+    # The first stays, the second changes, the third changes among what is available, the fourth cannot choose.
+    assert share_changed(q, other, avail).item() == pytest.approx(2 / 3)
+    assert share_changed(q, other, avail & False).item() == 0
+
+
+@pytest.mark.parametrize("alg", ["qmix", "mmsa"])
+def test_greedy_changed_is_of_the_time_since_the_targets_moved(alg):
+    learner, batch = make_learner(alg, target_update_interval=8), make_batch()
+    learner.train(batch, t_env=0, episode_num=0)
+    assert "greedy_changed" not in learner.logger.history
+    drifted(learner)
+    learner.train(batch, t_env=10, episode_num=8)
+    assert 0 < learner.logger.latest["greedy_changed"] <= 1
+    assert learner.greedy_changed(batch) == 0, "the targets are the agents again"

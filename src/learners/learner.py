@@ -180,9 +180,13 @@ class Learner(ABC):
             for module in self.trained.values():
                 module.eval()
 
+    def targets_due(self, episode_num: int, interval: int) -> bool:
+        """Say whether `interval` episodes have passed since the targets moved last."""
+        return episode_num - self.last_target_update_episode >= interval
+
     def move_targets(self, episode_num: int, interval: int) -> None:
-        """Move the targets when `interval` episodes have passed since they moved last."""
-        if episode_num - self.last_target_update_episode >= interval:
+        """Move the targets when it is time."""
+        if self.targets_due(episode_num, interval):
             self.update_targets()
             self.last_target_update_episode = episode_num
 

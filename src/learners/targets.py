@@ -22,6 +22,16 @@ def pick(q: Tensor, actions: Tensor) -> Tensor:
     return q.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
+def share_changed(q: Tensor, other_q: Tensor, avail_actions: Tensor) -> Tensor:
+    """Return the share of rows, scalar, in which two sets of values have another best action; 0 where nobody chooses.
+
+    ``q, other_q (…, A), avail (…, A) bool``. Only rows with more than one available action count.
+    """
+    choosing = avail_actions.sum(dim=-1) > 1
+    changed = greedy_actions(q, avail_actions) != greedy_actions(other_q, avail_actions)
+    return (changed & choosing).sum() / choosing.sum().clamp(min=1)
+
+
 def td_lambda_targets(
     rewards: Tensor, terminated: Tensor, mask: Tensor, next_values: Tensor, gamma: float, td_lambda: float
 ) -> Tensor:

@@ -16,7 +16,7 @@ from learners.cuda_graph import GraphedUpdate
 from learners.learner import Learner, Part, Scalars, frozen_copy
 from learners.losses import td_loss, weighted_sum
 from learners.not_finite import all_finite
-from learners.targets import continues, greedy_actions, pick, td_lambda_targets
+from learners.targets import continues, greedy_actions, pick, share_changed, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
 
@@ -114,6 +114,8 @@ class ValueLearner(Learner):
             self.start_mixer(batch)
         figures = self.update(batch)
         self.updates += 1
+        if self.targets_due(episode_num, self.args.target_update_interval):
+            self.logger.log_stat("greedy_changed", self.greedy_changed(batch).item(), t_env)
         self.move_targets(episode_num, self.args.target_update_interval)
         if self.log_due(t_env):
             self._check_taken()
@@ -210,6 +212,16 @@ class ValueLearner(Learner):
             next_values = self._mix(self.target_mixer, next_q, rows.then(states), next_rollout)
             targets = self.targets_of(rows, next_values)
         return td_loss(chosen, targets, rows.weights(1)), self.td_figures(rows, chosen, targets)
+
+    @th.no_grad()
+    def greedy_changed(self, batch: Batch) -> Tensor:
+        """Return which share of a batch's greedy actions is another one than the target agents': see `share_changed`.
+
+        Asked right before the targets move, it says how much greedy play varied since they moved last.
+        """
+        rows = EpisodeRows(batch)
+        _, q, target_q = self.agent_values(rows)
+        return share_changed(q, target_q, rows["avail_actions"])
 
     def choices(self, rows: EpisodeRows, q: Tensor, target_q: Tensor) -> Tensor:
         """Return the joint actions (R, N) that targets are made with, from values (R, N, A).
