@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "record": Command("record", (), "film greedy episodes of a checkpoint"),
     "inspect": Command("inspect_world_model", (), "say how far a world model foresees"),
     "doctor": Command("doctor", (), "say what works on this machine, and what mends the rest"),
+    "completion": Command("mmsa_pymarl.completion_command", (), "complete what is typed in bash or zsh"),
 }
 
 
@@ -53,8 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_code(lambda: print(version() if words[:1] == ["--version"] else usage()), "")
     if words[0] not in COMMANDS:
         return exit_code(lambda: _refuse(words[0]), "")
-    command = COMMANDS[words[0]]
-    return import_module(command.module).main([*command.first, *words[1:]])
+    return run(words[0], words[1:])
+
+
+def run(name: str, words: Sequence[str]) -> int:
+    """Do what one of the commands does with the words behind its name, and return the exit code."""
+    command = COMMANDS[name]
+    return import_module(command.module).main([*command.first, *words])
 
 
 def _refuse(word: str) -> None:

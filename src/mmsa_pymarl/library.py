@@ -14,11 +14,12 @@ from settings import ENVS as ENV_FILES
 from training.start import work
 from utils.errors import UserError
 from utils.locks import holding
+from utils.naming import SRC
 
 __all__ = [
     "Agents", "load_agents", "load_runs", "make_env", "register_env", "register_learner", "resume", "train",
 ]  # fmt: skip
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
+CONFIG_DIR = SRC / "config"
 
 
 def train(config: str, env_config: str, settings: Mapping[str, Any] | None = None, **more: Any) -> Path:

@@ -3,13 +3,13 @@
 import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from settings import Setting, Value, json_schema, listed_settings, shown
 from utils.arguments import Parser
 from utils.exits import exit_code
+from utils.naming import SRC
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
+CONFIG_DIR = SRC / "config"
 
 
 def lines(declared: Mapping[str, Setting], values: Mapping[str, Value]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from envs.serving import Served
 from runners.base_runner import Limits
 from runners.worker_runner import SLICE, WorkerRunner
 from utils.errors import PassingError, UserError
+from utils.naming import to_install
 
 CODE = str(Path(__file__).parents[1])
 
@@ -89,5 +90,6 @@ def _ray() -> Any:
         import ray
         import ray.exceptions
     except ModuleNotFoundError as missing:
-        raise UserError("runner=ray needs the Python package ray: pip install -r requirements-ray.txt") from missing
+        mend = to_install("requirements-ray.txt")
+        raise UserError(f"runner=ray needs the Python package ray: run `{mend}`") from missing
     return ray

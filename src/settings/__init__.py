@@ -6,7 +6,7 @@
 """
 
 from settings.args import Args, MissingSettingError, extended, to_args
-from settings.command_line import CommandLine, parse_command_line, usage
+from settings.command_line import RUN_VERBS, CommandLine, parse_command_line, usage
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names, declared_settings, listed_settings, resolve
 from settings.declarations import declared_alone, earlier_values, effects, flat, identity, resume_options
 from settings.for_hosts import FOR_HOSTS, archived
@@ -26,8 +26,8 @@ from settings.schema import Effect, Interval, Setting, Value, read_declaration, 
 from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_mapping
 
 __all__ = [
-    "ALGS", "ENVS", "FOR_HOSTS", "LATEST", "PROTOCOLS", "TRICKS", "Args", "CommandLine", "Effect", "Entry", "Interval",
-    "MissingSettingError", "Setting", "Value", "add_file", "add_learner", "archived", "archived_settings",
+    "ALGS", "ENVS", "FOR_HOSTS", "LATEST", "PROTOCOLS", "RUN_VERBS", "TRICKS", "Args", "CommandLine", "Effect",
+    "Entry", "Interval", "MissingSettingError", "Setting", "Value", "add_file", "add_learner", "archived", "archived_settings",
     "config_names", "declared_alone", "declared_settings", "earlier_values", "effects", "extended", "file_label",
     "find_run", "flat", "identity", "json_schema", "listed_settings", "outside_learners", "parse_command_line",
     "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "refuse_absent", "resolve",

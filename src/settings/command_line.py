@@ -18,6 +18,7 @@ _FORMS = {
     "evaluate": f"{MAIN} evaluate=RUN_FOLDER|CHECKPOINT|latest [with test_nepisode=...]",
     "continue": f"{MAIN} continue=RUN_FOLDER|CHECKPOINT|latest with t_max=...",
 }
+RUN_VERBS = tuple(_FORMS)
 _FLAGS = {"--config": ALGS, "--env-config": ENVS}
 _HELP = ("--help", "-h")
 _EXAMPLES = f"""\
