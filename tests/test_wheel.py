@@ -80,7 +80,7 @@ def test_its_command_trains_with_workers_beside_files_of_the_same_names(site, tm
 def test_settings_files_are_found_by_what_lies_beside_them(site, tmp_path):
     code, said, why = mmsa(site, tmp_path, "settings", "--config=mmsa", "--env-config=lbf")
     assert code == 0 and "\nrollout_horizon = " in said, why
-    code = "import mmsa_pymarl, sys; sys.exit(mmsa_pymarl.make_env('matrix_game').get_env_info()['n_agents'] != 2)"
+    code = "import mmsa_pymarl as m, sys; sys.exit(len(m.make_env('matrix_game').get_avail_actions()) != 2)"
     env = {**os.environ, "PYTHONPATH": str(site)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
 

@@ -27,7 +27,8 @@ from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_map
 
 __all__ = [
     "ALGS", "ENVS", "FOR_HOSTS", "LATEST", "PROTOCOLS", "RUN_VERBS", "TRICKS", "Args", "CommandLine", "Effect",
-    "Entry", "Interval", "MissingSettingError", "Setting", "Value", "add_file", "add_learner", "archived", "archived_settings",
+    "Entry", "Interval", "MissingSettingError", "Setting", "Value", "add_file", "add_learner", "archived",
+    "archived_settings",
     "config_names", "declared_alone", "declared_settings", "earlier_values", "effects", "extended", "file_label",
     "find_run", "flat", "identity", "json_schema", "listed_settings", "outside_learners", "parse_command_line",
     "read_declaration", "read_entries", "read_info", "read_json", "read_mapping", "refuse_absent", "resolve",
