@@ -92,8 +92,6 @@ def test_they_train_on_foraging_and_refuse_what_nothing_is_known_of(config, tmp_
         build(resolve(config, "lbf", {"seed": "1", "share_parameters": "false"}, main.CONFIG_DIR))
 
 
-def test_what_is_imagined_sees_no_entities():
-    with pytest.raises(ValueError, match="cannot be imagined"):
-        agent("hpn_rnn").q_imagined(th.zeros(1, 8))
+def test_what_is_imagined_shows_no_entities():
     with pytest.raises(UserError, match="imagination shows nothing"):
         build(resolve("mmsa", "lbf", {"seed": "1", "agent": "hpn_rnn"}, main.CONFIG_DIR))

@@ -1,11 +1,12 @@
 """QPLEX, weighted QMIX and QTRAN: each by what only it can do, by slow forms, and by what each loss trains."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch as th
-from fixtures_mmsa import CONFIG_DIR, drifted, make_args, make_batch, make_learner, shaken
+from fixtures_mmsa import CONFIG_DIR, N, S, drifted, make_args, make_batch, make_learner, shaken
 
 from components.episode_batch import EpisodeBatch, episode_scheme
 from components.episode_rows import EpisodeRows
@@ -14,6 +15,8 @@ from envs.action_spaces import Discrete
 from envs.matrix_payoffs import GAMES
 from learners import REGISTRY as LEARNERS
 from learners.weighted_qmix_learner import central_weights, optimistic_weights
+from modules.mixers.central import CentralMixer
+from modules.mixers.joint import JointValues
 from modules.mixers.qplex import QPLEXMixer
 from settings import extended, resolve, to_args
 from utils.logging import Logger
@@ -198,6 +201,32 @@ def test_parts_of_a_batch_add_up_and_padding_changes_nothing(config):
     whole, packed = EpisodeRows(make_batch(), packed=False), EpisodeRows(make_batch(), packed=True)
     for name, loss in learner.losses(whole)[0].items():
         th.testing.assert_close(learner.losses(packed)[0][name], loss, rtol=1e-5, atol=1e-6)
+
+
+def mixed_qplex(mixer, states):
+    return mixer(th.linspace(-2, -1, N).expand(4, N), th.zeros(4, N), states, th.ones(4, N, dtype=th.int64))
+
+
+def mixed_centrally(mixer, states):
+    return mixer(th.linspace(-2, 1, N).expand(4, N), states)
+
+
+def mixed_jointly(mixer, states):
+    h = th.linspace(-1, 1, N * 8).view(N, 8).expand(4, N, 8)
+    return mixer.q(h, states, th.ones(4, N, dtype=th.int64)) + mixer.v(h, states)
+
+
+@pytest.mark.parametrize(("config", "make", "mixed"), [
+    ("qplex", QPLEXMixer, mixed_qplex), ("ow_qmix", CentralMixer, mixed_centrally),
+    ("qtran", JointValues, mixed_jointly),
+])  # fmt: skip
+def test_a_long_state_goes_through_one_narrow_layer_first(config, make, mixed):
+    args = make_args(config, long_state=S - 1, long_state_dim=3)
+    narrow, states = shaken(make(args)), th.randn(4, S)
+    on_what_is_seen = make(SimpleNamespace(**(vars(args) | {"state_shape": 3, "long_state": None})))
+    own = {name: value for name, value in narrow.state_dict().items() if not name.startswith("state.")}
+    on_what_is_seen.load_state_dict(own)
+    th.testing.assert_close(mixed(narrow, states), mixed(on_what_is_seen, narrow.state(states)))
 
 
 @pytest.mark.parametrize("config", METHODS)

@@ -88,6 +88,7 @@ def test_rewards_of_batches_count_as_often_as_they_are_learnt_from():
 @pytest.mark.parametrize(("config", "settings", "says"), [
     ("mappo", {"standardise_rewards": True, "standardise_from": "batches"}, "sample batches"),
     ("qmix", {"initial_value": "null", "initial_slope": 1}, "give that a number"),
+    ("qplex", {"initial_slope": 1}, "mixer=qplex is not: take null"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused(config, settings, says):
     with pytest.raises(ValueError, match=says):

@@ -76,9 +76,7 @@ class MMSALearner(ValueLearner):
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         h = self.agent.encode(inputs, rows.sizes)  # (R, N, H)
         q_taken, q = self.agent.score(h, rows["actions"], obs)  # (R, N) and, without gradients, (R, N, A)
-        with th.no_grad():
-            target_h = self.target_agent.encode(inputs, rows.sizes)
-            target_q = self.target_agent.q_from_hidden(target_h, obs)
+        target_h, target_q = self.target_values(rows, inputs)
 
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}

@@ -11,7 +11,7 @@ from components.episode_rows import EpisodeRows
 from learners.learner import Scalars
 from learners.losses import td_loss
 from learners.targets import greedy_actions, pick
-from learners.value_learner import ValueLearner
+from learners.value_learner import ValueLearner, unrolled
 
 
 class QPLEXLearner(ValueLearner):
@@ -25,13 +25,13 @@ class QPLEXLearner(ValueLearner):
 
     def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return ``L_TD`` alone."""
-        inputs, obs, avail, states = self.mac.build_inputs(rows), rows["obs"], rows["avail_actions"], rows["state"]
-        q = self.agent.q_from_hidden(self.agent.encode(inputs, rows.sizes), obs)
+        inputs, avail, states = self.mac.build_inputs(rows), rows["avail_actions"], rows["state"]
+        _, q = unrolled(self.agent, rows, inputs)
         actions = rows["actions"].squeeze(-1)
         taken, best = pick(q, actions), pick(q, greedy_actions(q.detach(), avail))
         chosen = self._mixed(rows, taken, best, states, actions)
         with th.no_grad():
-            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
+            _, target_q = self.target_values(rows, inputs)
             choices = self.choices(rows, q, target_q)
             target_best = pick(target_q, greedy_actions(target_q, avail))
             parts = (rows.then(x) for x in (pick(target_q, choices), target_best, states, choices))

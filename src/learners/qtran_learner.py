@@ -18,7 +18,7 @@ from components.episode_rows import EpisodeRows
 from learners.learner import Scalars
 from learners.losses import td_loss, weighted_sum
 from learners.targets import greedy_actions, pick
-from learners.value_learner import ValueLearner
+from learners.value_learner import ValueLearner, unrolled
 from modules.mixers.joint import JointValues
 
 
@@ -39,13 +39,11 @@ class QTRANLearner(ValueLearner):
 
     def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
         """Return ``L_td``, and ``L_opt`` and ``L_nopt`` with their weights."""
-        inputs, obs, states = self.mac.build_inputs(rows), rows["obs"], rows["state"]
-        h = self.agent.encode(inputs, rows.sizes)
-        q = self.agent.q_from_hidden(h, obs)
+        inputs, states = self.mac.build_inputs(rows), rows["state"]
+        h, q = unrolled(self.agent, rows, inputs)
         greedy = greedy_actions(q.detach(), rows["avail_actions"])
         with th.no_grad():
-            target_h = self.target_agent.encode(inputs, rows.sizes)
-            target_q = self.target_agent.q_from_hidden(target_h, obs)
+            target_h, target_q = self.target_values(rows, inputs)
             choices = self.choices(rows, q, target_q)
             ahead = (rows.then(x) for x in (target_h, states, choices))
             targets = self.targets_of(rows, self.target_joint.q(*ahead).unsqueeze(-1))

@@ -23,6 +23,12 @@ from modules.mixers import REGISTRY as MIXERS
 NETWORKS = "networks"  # the one part
 
 
+def unrolled(agent: nn.Module, rows: EpisodeRows, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return agents' histories ``h (R, N, H)`` and values of all actions (R, N, A), from what they read (R, N, I)."""
+    h = agent.encode(inputs, rows.sizes)
+    return h, agent.q_from_hidden(h, rows["obs"])
+
+
 class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser.
 
@@ -66,6 +72,8 @@ class ValueLearner(Learner):
         # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
         if args.initial_slope is not None and args.initial_value is None:
             raise ValueError("initial_slope measures a start at initial_value: give that a number, not null")
+        if args.initial_slope is not None and args.mixer == "qplex":
+            raise ValueError("initial_slope starts mixers that are monotonic, and mixer=qplex is not: take null")
         self.mixer_started = args.initial_slope is None or not hasattr(self.mixer, "mixing")
         # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
         # update must wait for nothing. After the first nothing changes any more, not even the batch.
@@ -187,9 +195,12 @@ class ValueLearner(Learner):
         """Return what `td` asks for: values of the actions taken, of all actions, and the target agents' of all."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
-        with th.no_grad():
-            target_q = self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
-        return q_taken, q, target_q
+        return q_taken, q, self.target_values(rows, inputs)[1]
+
+    @th.no_grad()
+    def target_values(self, rows: EpisodeRows, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the target agents' histories (R, N, H) and values of all actions (R, N, A), from inputs (R, N, I)."""
+        return unrolled(self.target_agent, rows, inputs)
 
     def td(
         self, rows: EpisodeRows, q_taken: Tensor, q: Tensor, target_q: Tensor, rollout: Tensor | None = None
@@ -230,13 +241,17 @@ class ValueLearner(Learner):
         """
         return greedy_actions(q if self.args.double_q else target_q, rows["avail_actions"])
 
-    def targets_of(self, rows: EpisodeRows, next_values: Tensor) -> Tensor:
-        """Return the λ-returns (K, X) of what transitions lead to, ``V_{t+1} (K, X)``."""
+    def targets_of(self, rows: EpisodeRows, next_values: Tensor, rewards: Tensor | None = None) -> Tensor:
+        """Return the λ-returns (K, X) of what transitions lead to, ``V_{t+1} (K, X)``.
+
+        `rewards` (B, T, 1 or X) are learnt from in place of the batch's.
+        """
         batch, args = rows.batch, self.args
+        rewards = self.rewards(batch) if rewards is None else rewards
         mask = batch["filled"][:, 1:].float()
         ends = 1 - continues(batch["terminated"][:, :-1], mask, args.truncation)
         spread = rows.spread_pairs(next_values)
-        return rows.take_pairs(td_lambda_targets(self.rewards(batch), ends, mask, spread, args.gamma, args.td_lambda))
+        return rows.take_pairs(td_lambda_targets(rewards, ends, mask, spread, args.gamma, args.td_lambda))
 
     @staticmethod
     def td_figures(rows: EpisodeRows, chosen: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from components.episode_rows import EpisodeRows
 from learners.learner import Scalars
 from learners.losses import td_loss, weighted_sum
 from learners.targets import pick
-from learners.value_learner import ValueLearner
+from learners.value_learner import ValueLearner, unrolled
 from modules.agents import REGISTRY as AGENTS
 from modules.mixers.central import CentralMixer
 
@@ -52,11 +52,12 @@ class WeightedQMIXLearner(ValueLearner):
         actions = rows["actions"].squeeze(-1)
         q_taken, q = self.agent.score(self.agent.encode(inputs, rows.sizes), rows["actions"], obs)
         q_tot = rows.now(self._mix(self.mixer, q_taken, states, None))
-        central_qs = self._agents_values(self.central, inputs, obs, rows)
+        _, central_qs = unrolled(self.central["agent"], rows, inputs)
         central = self.central["mixer"](rows.now(pick(central_qs, actions)), rows.now(states)).unsqueeze(-1)
         with th.no_grad():
-            target_central_qs = self._agents_values(self.target_central, inputs, obs, rows)
-            choices = self.choices(rows, q, self._target_q(inputs, obs, rows))
+            _, target_central_qs = unrolled(self.target_central["agent"], rows, inputs)
+            # with double Q nothing asks for the target agents' values
+            choices = self.choices(rows, q, q if self.args.double_q else self.target_values(rows, inputs)[1])
             next_qs = rows.then(pick(target_central_qs, choices))
             targets = self.targets_of(rows, self.target_central["mixer"](next_qs, rows.then(states)).unsqueeze(-1))
             w = self._weights(rows, q_tot, targets, choices, actions, central_qs, states)
@@ -66,17 +67,6 @@ class WeightedQMIXLearner(ValueLearner):
         }
         figures = {"weight_mean": weighted_sum(w.squeeze(-1), weights)}
         return losses, {**self.td_figures(rows, q_tot, targets), **figures}
-
-    @staticmethod
-    def _agents_values(networks: nn.ModuleDict, inputs: Tensor, obs: Tensor, rows: EpisodeRows) -> Tensor:
-        agent = networks["agent"]
-        return agent.q_from_hidden(agent.encode(inputs, rows.sizes), obs)
-
-    def _target_q(self, inputs: Tensor, obs: Tensor, rows: EpisodeRows) -> Tensor | None:
-        """Return the target agents' values, which nothing asks for with double Q."""
-        if self.args.double_q:
-            return None
-        return self.target_agent.q_from_hidden(self.target_agent.encode(inputs, rows.sizes), obs)
 
     def _weights(
         self, rows: EpisodeRows, q_tot: Tensor, targets: Tensor, choices: Tensor, actions: Tensor,

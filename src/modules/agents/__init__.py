@@ -1,8 +1,8 @@
 """Agent networks by name. An agent is built as `agent(input_shape, args)`.
 
-Every agent offers these verbs: ``encode(inputs, sizes, hidden)`` unrolls the histories; ``q_from_hidden(h, obs)``
+Agents offer these verbs: ``encode(inputs, sizes, hidden)`` unrolls the histories; ``q_from_hidden(h, obs)``
 scores all actions; ``score(h, actions, obs)`` does what an update needs, given actions with gradients and all without;
-``q_imagined(h)`` scores all actions where there is no observation, for the world model.
+``q_imagined(h)`` scores all actions where there is no observation, for the world model (`rnn` and `sale_rnn`).
 """
 
 from modules.agents.hpn_rnn_agent import HPNRNNAgent, SetRNNAgent

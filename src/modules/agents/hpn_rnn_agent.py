@@ -41,10 +41,6 @@ class SetRNNAgent(nn.Module):
         q = self.q_from_hidden(h, obs)
         return q.gather(-1, actions).squeeze(-1), q.detach()
 
-    def q_imagined(self, h: Tensor) -> Tensor:
-        """There is nothing to see in imagination, and so no entity to act on."""
-        raise ValueError("agents that score actions on entities cannot be imagined: take agent=sale_rnn")
-
 
 class HPNRNNAgent(SetRNNAgent):
     """HPN's agent (Hao et al., ICLR 2023): invariant inputs, and outputs that follow the entities.

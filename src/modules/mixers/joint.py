@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.linear import Linear
+from modules.mixers.monotonic import StateInput
 
 
 class JointValues(nn.Module):
@@ -18,13 +19,14 @@ class JointValues(nn.Module):
     Agents share ``e_Q`` and ``e_V``; their sums do not grow with the number of agents. The paper's values read no
     state; that they do is as in PyMARL.
 
-    Reads from `args`: `n_actions`, `state_shape`, `rnn_hidden_dim`, `mixing_embed_dim`.
+    Reads from `args`: `n_actions`, `state_shape`, `rnn_hidden_dim`, `mixing_embed_dim`; see also `StateInput`.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         self.n_actions = args.n_actions
-        H, S, E = args.rnn_hidden_dim, args.state_shape, args.mixing_embed_dim
+        self.state = StateInput(args)
+        H, S, E = args.rnn_hidden_dim, self.state.size, args.mixing_embed_dim
 
         def encoder(in_size: int) -> nn.Sequential:
             return nn.Sequential(Linear(in_size, in_size), nn.ReLU(), Linear(in_size, in_size))
@@ -39,8 +41,8 @@ class JointValues(nn.Module):
         """Return ``Q_jt (…)`` of histories (…, N, H), states (…, S) and joint actions (…, N) int64."""
         onehots = functional.one_hot(actions, self.n_actions).to(h.dtype)
         team = self.q_encoder(th.cat([h, onehots], dim=-1)).sum(dim=-2)
-        return self.q_net(th.cat([states, team], dim=-1)).squeeze(-1)
+        return self.q_net(th.cat([self.state(states), team], dim=-1)).squeeze(-1)
 
     def v(self, h: Tensor, states: Tensor) -> Tensor:
         """Return ``V_jt (…)`` of histories (…, N, H) and states (…, S)."""
-        return self.v_net(th.cat([states, self.v_encoder(h).sum(dim=-2)], dim=-1)).squeeze(-1)
+        return self.v_net(th.cat([self.state(states), self.v_encoder(h).sum(dim=-2)], dim=-1)).squeeze(-1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.linear import Linear
+from modules.mixers.monotonic import StateInput
 
 SMALLEST = 1e-10  # of what must be positive
 
@@ -21,14 +22,15 @@ class QPLEXMixer(nn.Module):
     ``A_i = w_i (Q_i - max_a Q_i)``, ``w_i > 0``. The weights ``λ_i (s, a) = Σ_k λ_ik φ_ik υ_k`` (eq. 11) read the joint
     action, so Q_tot need not be monotonic in any Q_i (eq. 7-10).
 
-    Reads from `args`: `n_agents`, `n_actions`, `state_shape`, `hypernet_embed`, `qplex_heads` (K),
-    `qplex_advantage_grad`.
+    Reads from `args`: `n_agents`, `n_actions`, `hypernet_embed`, `qplex_heads` (K), `qplex_advantage_grad`; see also
+    `StateInput`.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         self.n_actions, self.advantage_grad = args.n_actions, args.qplex_advantage_grad
-        N, S, heads, width = args.n_agents, args.state_shape, args.qplex_heads, args.hypernet_embed
+        self.state = StateInput(args)
+        N, S, heads, width = args.n_agents, self.state.size, args.qplex_heads, args.hypernet_embed
 
         def hypernet(in_size: int, out_size: int) -> nn.Sequential:
             return nn.Sequential(Linear(in_size, width), nn.ReLU(), Linear(width, out_size))
@@ -48,10 +50,11 @@ class QPLEXMixer(nn.Module):
             states: (…, S).
             actions: (…, N) int64.
         """
-        w = self.hyper_w(states).abs() + SMALLEST
-        b = self.hyper_b(states)
+        seen = self.state(states)
+        w = self.hyper_w(seen).abs() + SMALLEST
+        b = self.hyper_b(seen)
         advantage = w * (taken - best)
-        weight = self.advantage_weights(states, actions)
+        weight = self._advantage_weights(seen, actions)
         if self.advantage_grad:
             return (w * best + b + weight * advantage).sum(dim=-1)
         # The same value; the advantage moves no agent except as a part of Q_i, which keeps the maximum steady.
@@ -59,8 +62,11 @@ class QPLEXMixer(nn.Module):
 
     def advantage_weights(self, states: Tensor, actions: Tensor) -> Tensor:
         """Return ``λ (…, N) > 0`` of states (…, S) and joint actions (…, N)."""
-        onehots = functional.one_hot(actions, self.n_actions).flatten(-2).to(states.dtype)
-        key = self.key(states).abs().unsqueeze(-1) + SMALLEST  # (…, K, 1)
-        of_agents = self.of_agents(states).sigmoid().unflatten(-1, self.heads)
-        of_actions = self.of_actions(th.cat([states, onehots], dim=-1)).sigmoid().unflatten(-1, self.heads)
+        return self._advantage_weights(self.state(states), actions)
+
+    def _advantage_weights(self, seen: Tensor, actions: Tensor) -> Tensor:
+        onehots = functional.one_hot(actions, self.n_actions).flatten(-2).to(seen.dtype)
+        key = self.key(seen).abs().unsqueeze(-1) + SMALLEST  # (…, K, 1)
+        of_agents = self.of_agents(seen).sigmoid().unflatten(-1, self.heads)
+        of_actions = self.of_actions(th.cat([seen, onehots], dim=-1)).sigmoid().unflatten(-1, self.heads)
         return (key * of_agents * of_actions).sum(dim=-2)
