@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from comparison.archives import CONFIG_DIR, ArchivedRun
 from comparison.evaluations import Evaluations, evaluations_of
@@ -294,18 +294,33 @@ def _foreign(group: Group, lines: Sequence[Line]) -> Iterable[str]:
 
 def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
     """Return one line per set of an algorithm's settings, each seed once: the run that got furthest."""
-    settings = [_variant(member.run) for member in members]
-    differing = _differing(settings)
-    variants: dict[str, list[Member]] = {}
-    for member, mine in zip(members, settings, strict=True):
-        variants.setdefault(json.dumps([mine.get(key) for key in differing]), []).append(member)
-    ordered = [(json.loads(key), mine) for key, mine in sorted(variants.items())]
-    settings = [dict(zip(differing, map(_shown, values), strict=True)) for values, _ in ordered]
-    labels = _labels(algorithm, settings)
+    found = variants(algorithm, [member.run for member in members])
     return [
-        Line(label, algorithm, style_of(algorithm, place), tuple(_by_seed(mine, left_out)), settings[place])
-        for place, (label, (_, mine)) in enumerate(zip(labels, ordered, strict=True))
-    ]
+        Line(each.label, algorithm, style_of(algorithm, place),
+             tuple(_by_seed([members[at] for at in each.places], left_out)), each.settings)
+        for place, each in enumerate(found)
+    ]  # fmt: skip
+
+
+class Variant(NamedTuple):
+    """An algorithm's runs with one set of settings: which of the runs given, and in what they differ from others."""
+
+    label: str
+    places: list[int]
+    settings: Mapping[str, str]
+
+
+def variants(algorithm: str, runs: Sequence[ArchivedRun]) -> list[Variant]:
+    """Return an algorithm's runs by the settings that change figures, and have no part in the conditions."""
+    settings = [_variant(run) for run in runs]
+    differing = _differing(settings)
+    places: dict[str, list[int]] = {}
+    for place, mine in enumerate(settings):
+        places.setdefault(json.dumps([mine.get(key) for key in differing]), []).append(place)
+    ordered = [(json.loads(key), mine) for key, mine in sorted(places.items())]
+    told = [dict(zip(differing, map(_shown, values), strict=True)) for values, _ in ordered]
+    labels = _labels(algorithm, told)
+    return [Variant(label, mine, said) for label, (_, mine), said in zip(labels, ordered, told, strict=True)]
 
 
 def _variant(run: ArchivedRun) -> dict[str, Any]:

@@ -110,27 +110,57 @@ def scheme_of(info: EnvInfo) -> dict[str, dict[str, Any]]:
     )  # fmt: skip
 
 
-def load_agents(path: str | Path) -> Agents:
+def load_agents(path: str | Path, task: EnvInfo | None = None) -> Agents:
     """Return the agents of a checkpoint, or of the last one in a run's folder.
 
     An archive is data: nothing in it is run. One from before `info.json` had the task's sizes needs the task's own
-    package, once. Raises `UserError` where the archive or the checkpoint cannot be read.
+    package, once. Agents whose networks allow it act in another `task` than theirs, with more agents or fewer.
+
+    Raises `UserError` where the archive or the checkpoint cannot be read, or its agents cannot act in that task.
     """
     checkpoint = find_checkpoint(str(path))
     folder = run_folder_of(checkpoint)
     settings = archived_settings(folder, {}, CONFIG_DIR)
     told = read_info(folder).get("task")
-    info = _look_at_task(settings) if told is None else info_of(told, folder / "info.json")
+    own = _look_at_task(settings) if told is None else info_of(told, folder / "info.json")
+    info = own if task is None else task
     tensors, numbers = load_checkpoint(checkpoint)
     args = with_sizes(to_args(settings), info)
+    if (why := bound_to(own, info, args)) is not None:
+        raise UserError(f"{path}: its agents cannot play {info.n_agents} at a time here: {why}")
     with th.random.fork_rng(devices=[]):  # making networks draws numbers, of which a caller's program knows nothing
         try:
             mac = CONTROLLERS[args.mac](scheme_of(info), {"agents": info.n_agents}, args)
             _load(mac.agent, tensors)
         except (KeyError, ValueError, RuntimeError) as why:
+            if _sizes(own) != _sizes(info):
+                raise UserError(
+                    f"{path}: its agents cannot play here: their networks are made for {_told(own)}, and here are "
+                    f"{_told(info)}"
+                ) from why
             raise UserError(f"the checkpoint {checkpoint} does not hold these agents: {why}") from why
     mac.agent.eval().requires_grad_(False)
     return Agents(mac, info, str(numbers.get("algorithm", args.name)), str(numbers.get("task", "")))
+
+
+def bound_to(own: EnvInfo, other: EnvInfo, args: Any) -> str | None:
+    """Return why agents trained among `own.n_agents` cannot be as many as in another task; None where they may."""
+    if own.n_agents == other.n_agents:
+        return None
+    if args.obs_agent_id:
+        return f"each reads its number among {own.n_agents} (obs_agent_id=True)"
+    if not args.share_parameters:
+        return f"{own.n_agents} agents have networks of their own (share_parameters=False)"
+    return None
+
+
+def _sizes(info: EnvInfo) -> tuple[Any, ...]:
+    return info.n_agents, info.obs_size, info.n_actions, info.action_space.kind
+
+
+def _told(info: EnvInfo) -> str:
+    n_agents, obs_size, n_actions, kind = _sizes(info)
+    return f"{n_agents} agents, observations of {obs_size} numbers, {n_actions} {kind} actions"
 
 
 def _look_at_task(settings: Mapping[str, Any]) -> EnvInfo:

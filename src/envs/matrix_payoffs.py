@@ -19,6 +19,8 @@ GAMES: dict[str, MatrixGame] = {
     # Each agent has a good, a middling and a bad action whatever the other does: additive and monotonic
     # mixers, and independent learners, all find (2, 1), worth 8.
     "one_step": MatrixGame(payoffs=(((3, 5, 2), (2, 3, 1), (5, 8, 3)),)),
+    # Two conventions that are equally good: agents that have settled on different ones get nothing.
+    "coordination": MatrixGame(payoffs=(((1, 0), (0, 1)),)),
     # QMIX (Rashid et al., 2018): a sure 7 behind action 0, or 8 behind action 1 if both then choose 1.
     "two_step": MatrixGame(payoffs=(((0, 0), (0, 0)), ((7, 7), (7, 7)), ((0, 1), (1, 8))), successors=(1, 2)),
     # Claus and Boutilier (1998): the best joint action is surrounded by large losses.

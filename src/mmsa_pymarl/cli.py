@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "plot": Command("plot", (), "draw learning curves"),
     "record": Command("record", (), "film greedy episodes of a checkpoint"),
     "inspect": Command("inspect_world_model", (), "say how far a world model foresees"),
+    "crossplay": Command("crossplay", (), "let agents of different runs play together"),
     "doctor": Command("doctor", (), "say what works on this machine, and what mends the rest"),
     "completion": Command("mmsa_pymarl.completion_command", (), "complete what is typed in bash or zsh"),
 }
