@@ -33,6 +33,7 @@ LEARNERS = {
     "qplex": ("qplex", {}),
     "weighted": ("cw_qmix", {"central_mixing_dim": 12}),
     "qtran": ("qtran", {}),
+    "maser": ("maser", {}),
     "no world model": ("mmsa", {"use_world_model": False}),
 }
 

@@ -3,6 +3,7 @@
 from learners.cia_learner import CIALearner
 from learners.coma_learner import COMALearner
 from learners.dream_learner import DreamLearner
+from learners.maser_learner import MASERLearner
 from learners.mmsa_learner import MMSALearner
 from learners.policy_learner import PolicyLearner
 from learners.q_learner import QLearner
@@ -18,6 +19,7 @@ REGISTRY = {
     "weighted_qmix_learner": WeightedQMIXLearner,
     "policy_learner": PolicyLearner,
     "cia_learner": CIALearner,
+    "maser_learner": MASERLearner,
     "coma_learner": COMALearner,
     "dream_learner": DreamLearner,
 }
@@ -30,6 +32,7 @@ METHODS = {
     "weighted_qmix_learner": ("cw_qmix", "ow_qmix"),
     "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
     "cia_learner": ("cia",),
+    "maser_learner": ("maser",),
     "coma_learner": ("coma",),
     "dream_learner": ("dmawm", "dreamer", "mabl", "mamba"),
 }
