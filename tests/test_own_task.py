@@ -199,8 +199,9 @@ def test_an_archived_argument_is_read_back_as_it_was(value):
 
 def test_arguments_that_the_constructor_does_not_take_are_told(beside):
     beside("line", GRID)
-    why = str(refused("line:Line", kwargs='{"sizes": 3}'))
-    assert "env_args.kwargs.sizes: Line takes no sizes; did you mean size" in why
+    for key in ("line:Line", "line"):  # the latter's function passes all on
+        why = str(refused(key, kwargs='{"sizes": 3}'))
+        assert "env_args.kwargs.sizes: Line takes no sizes; did you mean size" in why
     beside("needs", GRID.replace("size=5, goal", "size, goal"))
     assert "Line needs size: give env_args.kwargs.size=..." in str(refused("needs:Line"))
 
@@ -252,6 +253,7 @@ def test_a_file_that_another_module_hides_is_told(beside):
     assert "is hidden by another module of this name" in str(refused(beside("study", GRID)))
     assert "there is neither a file nothing_here.py in" in str(refused("nothing_here:Env-v0"))
     beside("line", GRID)
+    assert str(refused("lines")).endswith("nor a Python package lines; did you mean line?")
     assert "there is no module line.part; line is a single file: name it alone" in str(refused("line.part"))
 
 
@@ -284,6 +286,13 @@ def test_infos_reach_the_log_and_the_lists(beside, tmp_path):
     assert {"distance", "distance_sum", "success", "won"} <= set(row)
     assert float(row["won"]) == float(row["success"]) and float(row["distance_sum"]) >= float(row["distance"])
     assert {"test_battle_won_mean", "test_distance_mean", "distance_sum_mean"} <= set(figures)
+
+
+def test_a_number_to_add_up_that_infos_never_show_is_told(beside):
+    beside("line", GRID)
+    assert make("line", info_sums="distance").info.notes == ()
+    note = "env_args.info_sums: infos have shown no distanc; they have distance, success"
+    assert make("line", info_sums="success,distanc").info.notes == (note,)
 
 
 SLOW = GRID.replace("self.size, self.goal", "import time; time.sleep(0.11); self.size, self.goal")
@@ -343,6 +352,12 @@ def test_what_was_named_is_trusted_where_it_was_found_and_nowhere_else(beside, t
         assert main.main(words_given) == 2
         said = capsys.readouterr().err
         assert f"would import the package line ({stranger}/line.py), and so run its code" in said
+    (stranger / "line.py").unlink()
+    assert main.main([f"evaluate={folder}"]) == 2
+    assert f"is in line, which is not found here: start from {tmp_path}, where you have" in capsys.readouterr().err
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
+    assert main.main([f"evaluate={folder}"]) == 2
+    assert "is not found here: start from the folder that holds its file" in capsys.readouterr().err
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     assert main.main([f"resume={folder}", "with", "t_max=240"]) == 0
@@ -357,13 +372,21 @@ def commands(page):
     return [line.split() for line in re.findall(r"^    python (src/.*)$", (DOCS / page).read_text(), re.MULTILINE)]
 
 
+def timeless(text):
+    """The lines of a text without the seconds and steps/s in them."""
+    return [re.sub(r"[\d.e-]+ (s$|steps/s)", r"\1", line.strip()) for line in text.splitlines()]
+
+
 def test_the_page_on_your_own_task_works_as_it_stands(beside, capsys):
+    shown_by_page = timeless((DOCS / "your-own-task.md").read_text())
     small = ["batch_size=8", "batch_size_run=4", "test_interval=1000", "test_nepisode=4", "device=cpu"]
     for program, *given in commands("your-own-task.md"):
         given += small if given[0].startswith("--config") else []
         steps = 240 if "resume=latest" in given else 120
         code = PROGRAMS[program].main([re.sub(r"t_max=\d+", f"t_max={steps}", word) for word in given])
-        err = capsys.readouterr().err
+        out, err = capsys.readouterr()
+        if given == ["--task", "meeting"]:
+            assert all(line in shown_by_page for line in timeless(out))
         failing = "--repeat" in given
         assert code == (2 if failing else 0), (given, err)
         assert not failing or "fault.json cannot be read" in err  # nothing has failed

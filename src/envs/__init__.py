@@ -9,7 +9,7 @@ from typing import Any
 from envs.batch import EnvsInTurn
 from envs.multiagentenv import EnvBatch, EnvInfo, MultiAgentEnv
 from envs.task_code import needs
-from envs.trust import is_trusted, place_of, trust, trusted_file
+from envs.trust import is_trusted, place_of, trust, trusted_file, trusted_folders
 from utils.errors import UserError, nearest
 from utils.naming import to_install, typed
 
@@ -80,11 +80,16 @@ def check_archived(name: str, env_args: Mapping[str, Any]) -> None:
     with _installed(path):
         env_class = _env_class(path)
     package = env_class.unknown_package(env_args)
-    if package is not None and not is_trusted(package):
-        raise UserError(
-            f"the archive's env_args would import the package {package} ({place_of(package) or 'not found here'}), and "
-            f"so run its code: if you trust it, say so once: {typed('doctor')} --trust {package}"
-        )
+    if package is None or is_trusted(package):
+        return
+    if (place := place_of(package)) is None:
+        folders = trusted_folders(package)
+        where = f"{' or '.join(folders)}, where you have named it" if folders else "the folder that holds its file"
+        raise UserError(f"the archive's task is in {package}, which is not found here: start from {where}")
+    raise UserError(
+        f"the archive's env_args would import the package {package} ({place}), and so run its code: if you trust it, "
+        f"say so once: {typed('doctor')} --trust {package}"
+    )
 
 
 def trust_named(name: str, env_args: Mapping[str, Any]) -> None:

@@ -67,6 +67,8 @@ class GymmaEnv(GuardedEnv):
         self._shared = (task, time_limit, common_reward, scalarisation, sums)
         self.where, self._task, self._common_reward, self._to_sum = task.where, task, common_reward, sums
         n_agents = len(task.names)
+        known = ", ".join(task.figures) or "no numbers"
+        missed = (name for name in sums if name not in task.figures)
         self._scale = 1.0 / n_agents if scalarisation == "mean" else 1.0
         self._game: Game | None = None
         self.info = EnvInfo(
@@ -85,7 +87,7 @@ class GymmaEnv(GuardedEnv):
             entities=_entities(task.where, n_agents, task.obs_shape[1]),
             listed=tuple(name for name in (*task.figures, *(f"{name}_sum" for name in sums)) if name != "battle_won"),
             repeatable=task.repeatable,
-            notes=task.notes,
+            notes=(*task.notes, *(f"env_args.info_sums: infos have shown no {m}; they have {known}" for m in missed)),
         )
 
     @classmethod

@@ -20,7 +20,16 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 from envs.gymma_games import Game, GymnasiumGame, ParallelGame
-from envs.task_code import SUITES_COME_WITH, MisfitError, check_arguments, find_module, known_arguments, needs, running
+from envs.task_code import (
+    SUITES_COME_WITH,
+    MisfitError,
+    check_arguments,
+    find_module,
+    known_arguments,
+    needs,
+    refuse_unknown,
+    running,
+)
 from utils.errors import UserError
 
 FORM = "[package:]Id, pz-family-name-vN, module, or module:Class, as rware:rware-tiny-2ag-v2 or mytask:Warehouse"
@@ -104,7 +113,7 @@ def _registered(
     return _drawn(where, partial(gymnasium.make, spec), takes_render_mode=True)
 
 
-def _drawn(where: str, make: Callable[..., Any], takes_render_mode: bool) -> Callable[[], Game]:
+def _drawn(where: str, make: partial, takes_render_mode: bool) -> Callable[[], Game]:
     """Return what makes the game of an environment, with pictures where it has them."""
     first = _made(where, make)
     modes = (getattr(first, "metadata", None) or {}).get("render_modes", ())
@@ -115,15 +124,19 @@ def _drawn(where: str, make: Callable[..., Any], takes_render_mode: bool) -> Cal
     return partial(_game, where, make)
 
 
-def _made(where: str, make: Callable[..., Any]) -> Any:
+def _made(where: str, make: partial) -> Any:
     try:
         with running(f"{where}: making the environment"):
-            return make()
+            try:
+                return make()
+            except TypeError as why:
+                refuse_unknown(why, make, where)
+                raise
     except ModuleNotFoundError as missing:
         raise UserError(f"{where}: it {needs(missing.name or '')}; {SUITES_COME_WITH}") from missing
 
 
-def _game(where: str, make: Callable[..., Any]) -> Game:
+def _game(where: str, make: partial) -> Game:
     """Make an environment, and the game of its kind."""
     env = _made(where, make)
     try:

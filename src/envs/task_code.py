@@ -3,10 +3,13 @@
 import dis
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
@@ -57,10 +60,10 @@ def _not_found(name: str, where: str, missing: str, submodules: Callable[[Module
     package, _, last = missing.rpartition(".")
     if f"{name}.".startswith(f"{missing}."):  # the module itself, or a package that it is in
         if not package:
-            return (
-                f"{where}: there is neither a file {missing}.py in {Path.cwd()} nor a Python package {missing}; "
-                f"{SUITES_COME_WITH}"
-            )
+            here = Path.cwd()
+            close = get_close_matches(missing, [path.stem for path in here.glob("*.py")], n=1)
+            advice = f"did you mean {close[0]}?" if close else SUITES_COME_WITH
+            return f"{where}: there is neither a file {missing}.py in {here} nor a Python package {missing}; {advice}"
         known = submodules(sys.modules[package])
         advice = f"did you mean {nearest(last, known)}?" if known else f"{package} is a single file: name it alone"
         return f"{where}: there is no module {missing}; {advice}"
@@ -165,6 +168,17 @@ def check_arguments(make: Callable[..., Any], kwargs: Mapping[str, Any], where: 
     for argument, parameter in known.items():
         if parameter.default is Parameter.empty and argument not in kwargs and argument not in given:
             raise UserError(f"{where}: {name} needs {argument}: give env_args.kwargs.{argument}=...")
+
+
+def refuse_unknown(why: TypeError, make: partial, where: str) -> None:
+    """Raise `UserError` where what `make` calls passed one of its arguments on to something that does not take it."""
+    said = re.search(r"(?:(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w+)'", str(why))
+    if said is None or said[3] not in make.keywords:
+        return
+    name = said[1] or said[2]
+    takes = getattr(sys.modules.get(make.func.__module__), name, None)
+    hint = f"; did you mean {nearest(said[3], known_arguments(takes))}?" if callable(takes) else ""
+    raise UserError(f"{where}: env_args.kwargs.{said[3]}: {name} takes no {said[3]}{hint}") from why
 
 
 def one_line(thing: object) -> str:

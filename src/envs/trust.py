@@ -43,9 +43,18 @@ def trust(package: str) -> str | None:
 
 def is_trusted(package: str) -> bool:
     """Say whether the list has a package at the place where it is found now."""
-    place = place_of(package)
+    return place_of(package) in _places(package)
+
+
+def trusted_folders(package: str) -> list[str]:
+    """Return the folders from which a package that the list has can be imported; what is gone is left out."""
+    found = [Path(place) for place in _places(package)]
+    return [str((path.parent if path.name == "__init__.py" else path).parent) for path in found if path.exists()]
+
+
+def _places(package: str) -> list[str]:
     try:
         lines = trusted_file().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return False
-    return place is not None and f"{package}\t{place}" in lines
+        return []
+    return [line.partition("\t")[2] for line in lines if line.startswith(f"{package}\t")]
