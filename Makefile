@@ -26,6 +26,7 @@ demo: $(VENV)/.requirements
 test: $(VENV)/.requirements-dev
 	$(BIN)/ruff check
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 clean:

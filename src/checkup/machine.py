@@ -24,7 +24,7 @@ if torch.cuda.is_available():
 """
 
 
-def python(found: Sequence[int] = sys.version_info) -> Finding:
+def python(found: Sequence[int] = sys.version_info[:3]) -> Finding:
     """Say whether this Python is recent enough."""
     said = ".".join(map(str, found[:3]))
     if tuple(found[:2]) < LEAST_PYTHON:

@@ -5,4 +5,6 @@ from controllers.dream_mac import DreamMAC
 from controllers.policy_mac import PolicyMAC
 from controllers.sale_mac import SaleMAC
 
-REGISTRY = {"basic_mac": BasicMAC, "dream_mac": DreamMAC, "policy_mac": PolicyMAC, "sale_mac": SaleMAC}
+REGISTRY: dict[str, type[BasicMAC | DreamMAC | PolicyMAC | SaleMAC]] = {
+    "basic_mac": BasicMAC, "dream_mac": DreamMAC, "policy_mac": PolicyMAC, "sale_mac": SaleMAC,
+}

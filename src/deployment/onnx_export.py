@@ -144,6 +144,7 @@ def _traced(agents: Agents) -> Any:
         raise UserError(f"export needs {missing.name}: run `{to_install('requirements-export.txt')}`") from missing
     finally:
         quiet.setLevel(level)
+    assert program is not None, "with dynamo=True there is one"
     return program.model_proto
 
 

@@ -5,7 +5,7 @@ Letters: N agents, A actions, C numbers, P parts, W the width of `avail_actions`
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ import numpy as np
 class Discrete:
     """One of A actions, an integer in [0, A); A is the environment's `n_actions`, and W."""
 
-    kind: ClassVar[str] = "discrete"
+    kind: ClassVar[Literal["discrete"]] = "discrete"
 
     @property
     def size(self) -> int:
@@ -32,15 +32,16 @@ class Continuous:
 
     low: np.ndarray
     high: np.ndarray
-    kind: ClassVar[str] = "continuous"
+    kind: ClassVar[Literal["continuous"]] = "continuous"
 
     def __post_init__(self) -> None:
         if self.low.shape != self.high.shape or self.low.ndim != 2:
             raise ValueError(f"bounds of shapes {self.low.shape} and {self.high.shape}: must be (N, C) both")
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Continuous)
-        return same and np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
+        if not isinstance(other, Continuous):
+            return False
+        return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
     def __hash__(self) -> int:
         return hash((self.low.tobytes(), self.high.tobytes()))
@@ -59,7 +60,7 @@ class MultiDiscrete:
     """
 
     sizes: tuple[int, ...]
-    kind: ClassVar[str] = "multidiscrete"
+    kind: ClassVar[Literal["multidiscrete"]] = "multidiscrete"
 
     @property
     def size(self) -> int:

@@ -204,10 +204,10 @@ class MultiAgentEnv(ABC):
 
     def action_names(self) -> Sequence[str]:
         """Return a short name for each column of `avail_actions`, for pictures; numbers where there are no names."""
-        if self.info.action_space.kind != "multidiscrete":
+        space = self.info.action_space
+        if space.kind != "multidiscrete":
             return [str(action) for action in range(self.info.n_actions)]
-        sizes = self.info.action_space.sizes
-        return [f"{part}.{choice}" for part, size in enumerate(sizes) for choice in range(size)]
+        return [f"{part}.{choice}" for part, size in enumerate(space.sizes) for choice in range(size)]
 
     def render(self) -> np.ndarray:
         """Return a picture of the environment as it is now, drawn without a screen: (height, width, 3) uint8.

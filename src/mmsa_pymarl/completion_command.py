@@ -10,6 +10,7 @@ import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 
 from mmsa_pymarl.completion import candidates
 from study import SUBCOMMANDS
@@ -99,7 +100,7 @@ def _work(argv: Sequence[str]) -> None:
         for word in candidates(args.typed or [""], COMMANDS):
             print(word)
     else:
-        print(script(args.shell, {name: lambda words, name=name: run(name, words) for name in COMMANDS}))
+        print(script(args.shell, {name: partial(run, name) for name in COMMANDS}))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -115,8 +115,8 @@ class _Panel:
             if choice is None:
                 self.canvas.text((self.left + 18, top + ROW / 2), name, TEXT, UNAVAILABLE)
             else:
-                self._row(top, name, *(part[self.agent, action] for part in (choice.q, choice.available)),
-                          chosen=action in np.atleast_1d(choice.actions[self.agent]))  # fmt: skip
+                place, chosen = (self.agent, action), action in np.atleast_1d(choice.actions[self.agent])
+                self._row(top, name, choice.q[place], choice.available[place], chosen)
         x = self._x(0.0)
         self.canvas.line([(x, self.top + HEAD), (x, self.top + HEAD + len(self.names) * ROW)], FAINT)
 

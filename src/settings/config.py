@@ -25,8 +25,7 @@ _CHOSEN_BY = {"name": "--config", "base": "--config", "env": "--env-config", "en
 
 def config_names(config_dir: Path, folder: str) -> list[str]:
     """Return the sorted names (file stems) of the configs in `folder`, which is ALGS, ENVS or PROTOCOLS."""
-    stems = (path.stem for path in (config_dir / folder).glob("*.yaml"))
-    stems = {*stems, *outside_files(folder)}
+    stems = {*(path.stem for path in (config_dir / folder).glob("*.yaml")), *outside_files(folder)}
     names = sorted(stem for stem in stems if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem))
     return [name for name in names if folder == ENVS or "." not in name]
 
@@ -41,7 +40,7 @@ def resolve(config: str, env_config: str, updates: Mapping[str, str], config_dir
     declared, values = _load(config, env_config, config_dir)
     if "protocol" in declared:
         protocol = declared["protocol"].parse(updates["protocol"]) if "protocol" in updates else values["protocol"]
-        for entry in _protocol_entries(protocol, env_config, config_dir) if protocol is not None else ():
+        for entry in _protocol_entries(str(protocol), env_config, config_dir) if protocol is not None else ():
             _lay(entry, declared, values)
     for key, text in updates.items():
         if key in _CHOSEN_BY:

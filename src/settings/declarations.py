@@ -59,7 +59,7 @@ def earlier_values(given: Mapping[str, Any], config: str, env_config: str, confi
     for setting in _absent(given, config, env_config, config_dir):
         if setting.before is not None:
             found[setting.key] = setting.before
-        elif setting.before_as in given:
+        elif setting.before_as is not None and setting.before_as in given:
             found[setting.key] = given[setting.before_as]
     return found
 

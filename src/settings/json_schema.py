@@ -37,6 +37,7 @@ def json_schema(declared: Mapping[str, Setting], values: Mapping[str, Value], ti
 def setting_schema(setting: Setting) -> dict[str, Any]:
     """Return the schema of one setting's values."""
     said = {"description": f"{setting.meaning} ({setting.file}:{setting.line})"}
+    form: dict[str, Any]
     match setting.kind:
         case "bool":
             form = {"type": "boolean"}

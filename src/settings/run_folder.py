@@ -165,7 +165,9 @@ def read_info(folder: Path) -> dict[str, Any]:
 def _read_versions(start: Any) -> None:
     """Put plain text in the place of what older archives have as versions of packages: a pickled object, as text."""
     packages = start.get("packages") if isinstance(start, dict) else None
-    for name, version in packages.items() if isinstance(packages, dict) else ():
+    if not isinstance(packages, dict):
+        return
+    for name, version in packages.items():
         if isinstance(version, dict):
             try:
                 packages[name] = str(version["py/newargs"]["py/tuple"][0])

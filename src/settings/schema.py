@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from settings.arguments import read_object
 from utils.errors import UserError
@@ -173,7 +174,8 @@ def read_declaration(key: str, comment: str, file: str, line: int) -> Setting | 
 def _tagged(setting: Setting) -> Setting:
     """Return a setting with what the tags behind its meaning say; default.yaml explains them."""
     parts = _TAGS.fullmatch(setting.meaning)
-    said: dict[str, object] = {}
+    assert parts is not None  # it matches every line
+    said: dict[str, Any] = {}
     for tag in re.findall(r"\[(.*?)\]", parts["tags"]):
         before = _BEFORE.fullmatch(tag)
         if before is None and tag not in _EFFECTS:

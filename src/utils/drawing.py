@@ -32,7 +32,9 @@ def faded(colour: str, share: float) -> str:
 
 @cache
 def _font(size: float) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # the one that Pillow brings, since a size is asked for
+    return font
 
 
 def text_width(text: str, size: float) -> float:

@@ -14,7 +14,7 @@ NEEDED = ("torch", "numpy", "yaml", "sacred", "safetensors", "tqdm")  # of requi
 def _check() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing or sys.version_info < OLDEST:
-        said = complaint(sys.executable, tuple(sys.version_info), missing, python_of(VENV), sys.argv)
+        said = complaint(sys.executable, sys.version_info[:3], missing, python_of(VENV), sys.argv)
         print(said, file=sys.stderr)
         sys.exit(2)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 def random_tensors() -> dict[str, Tensor]:
     """Return the large part of the states, by name."""
-    numpy_state, python_state = np.random.get_state(legacy=True), random.getstate()
+    numpy_state, python_state = np.random.get_state(legacy=False)["state"]["key"], random.getstate()
     tensors = {
-        "rng.numpy": th.from_numpy(numpy_state[1].astype(np.int64)),
+        "rng.numpy": th.from_numpy(numpy_state.astype(np.int64)),
         "rng.python": th.tensor(python_state[1], dtype=th.int64),
         "rng.torch": th.get_rng_state(),
     }
