@@ -16,8 +16,8 @@ from common import SHAPES, make_batch, make_learner
 from utils.memory import keep_freed_memory
 
 ALGS = (
-    "qmix", "vdn", "iql", "qplex", "ow_qmix", "cw_qmix", "qtran", "cia", "maser", "hpn_qmix", "set_qmix", "mbvd",
-    "mmsa", "mmsa_hpn",
+    "qmix", "vdn", "iql", "qplex", "ow_qmix", "cw_qmix", "qtran", "cia", "maser", "smmae", "hpn_qmix", "set_qmix",
+    "mbvd", "mmsa", "mmsa_hpn",
 )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def test_agents_without_memory_are_two_layers_and_relu():
 
 def test_rewards_of_batches_count_as_often_as_they_are_learnt_from():
     learner, batch = make_learner("vdn_epymarl"), make_batch()
-    learner.note_rewards(batch)
+    learner.note_episodes(batch)
     assert learner.reward_moments.count == 0
     for _ in range(2):
         learner.train(batch, 1, 1)

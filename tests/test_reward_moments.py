@@ -38,7 +38,7 @@ def test_rewards_that_are_all_alike_become_zero():
 
 def test_a_learner_counts_transitions_that_took_place_and_learns_from_standardised_rewards():
     learner, batch = drifted(make_learner("qmix", standardise_rewards=True)), make_batch()
-    learner.note_rewards(with_garbage(batch))
+    learner.note_episodes(with_garbage(batch))
     taken = batch["filled"][:, 1:, 0]
     rewards = batch["reward"][:, :-1][taken]
     th.testing.assert_close(learner.reward_moments.mean, rewards.double().mean(dim=0))
@@ -62,7 +62,7 @@ def test_every_learner_of_rewards_learns_from_the_standardised_ones(config, tmp_
             batch, _ = run.runner.run(run.mac, [episode_streams(1, Stream.TRAIN_EPISODE, k) for k in range(4)], 1.0)
             batch.array("reward")[:, :-1] = batch.array("reward")[:, :-1] * scale + shift
             run.experience.insert_episode_batch(batch)
-            run.learner.note_rewards(batch)
+            run.learner.note_episodes(batch)
         run.learner.learn(run.experience, 100, 8)
         assert run.learner.updates > 0
         runs.append({name: t for name, t in run.learner.state_tensors().items() if name.startswith("trained.")})
@@ -76,7 +76,7 @@ def test_processes_that_share_an_update_see_the_same_moments():
     together = SideBySide(learner, 2)
     try:
         for seed in range(2):  # the second time its processes have the learner already
-            learner.note_rewards(make_batch(seed=seed))
+            learner.note_episodes(make_batch(seed=seed))
             losses, _ = together(batch)
             th.testing.assert_close(losses, learner.losses(EpisodeRows(batch))[0], rtol=1e-4, atol=1e-5)
     finally:

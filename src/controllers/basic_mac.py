@@ -45,6 +45,11 @@ class BasicMAC:
         return AGENTS[args.agent](input_size, args)
 
     @property
+    def values(self) -> nn.Module:
+        """The network of the agents' values."""
+        return self.agent
+
+    @property
     def device(self) -> th.device:
         """Where the agent's parameters lie."""
         return next(self.agent.parameters()).device
@@ -99,8 +104,8 @@ class BasicMAC:
     def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
         """Return Q (n, N, A) for the observations of one step, as an array, and the next hidden state."""
         inputs, obs_size = self.inputs_now(batch, t, bs)
-        h = self.agent.encode(inputs, [len(inputs)], hidden)
-        return self.agent.q_from_hidden(h, inputs[..., :obs_size]).cpu().numpy(), h
+        h = self.values.encode(inputs, [len(inputs)], hidden)
+        return self.values.q_from_hidden(h, inputs[..., :obs_size]).cpu().numpy(), h
 
     def inputs_now(self, batch: EpisodeBatch, t: int, bs: Rows) -> tuple[Tensor, int]:
         """Return what the agents read at one step, (n, N, I) on their device, and how much of it is observation."""

@@ -12,6 +12,7 @@ import torch as th
 from torch import Tensor, nn
 
 from components.episode_batch import EpisodeBatch, episode_scheme
+from controllers import GREEDY
 from controllers import REGISTRY as CONTROLLERS
 from envs import check_archived, make_env
 from envs.multiagentenv import EnvInfo
@@ -130,7 +131,7 @@ def load_agents(path: str | Path, task: EnvInfo | None = None) -> Agents:
         raise UserError(f"{path}: its agents cannot play {info.n_agents} at a time here: {why}")
     with th.random.fork_rng(devices=[]):  # making networks draws numbers, of which a caller's program knows nothing
         try:
-            mac = CONTROLLERS[args.mac](scheme_of(info), {"agents": info.n_agents}, args)
+            mac = CONTROLLERS[GREEDY.get(args.mac, args.mac)](scheme_of(info), {"agents": info.n_agents}, args)
             _load(mac.agent, tensors)
         except (KeyError, ValueError, RuntimeError) as why:
             if _sizes(own) != _sizes(info):

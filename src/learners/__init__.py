@@ -9,6 +9,7 @@ from learners.policy_learner import PolicyLearner
 from learners.q_learner import QLearner
 from learners.qplex_learner import QPLEXLearner
 from learners.qtran_learner import QTRANLearner
+from learners.smmae_learner import SMMAELearner
 from learners.weighted_qmix_learner import WeightedQMIXLearner
 
 REGISTRY = {
@@ -20,6 +21,7 @@ REGISTRY = {
     "policy_learner": PolicyLearner,
     "cia_learner": CIALearner,
     "maser_learner": MASERLearner,
+    "smmae_learner": SMMAELearner,
     "coma_learner": COMALearner,
     "dream_learner": DreamLearner,
 }
@@ -33,6 +35,7 @@ METHODS = {
     "policy_learner": ("ia2c", "ippo", "maa2c", "mappo"),
     "cia_learner": ("cia",),
     "maser_learner": ("maser",),
+    "smmae_learner": ("smmae",),
     "coma_learner": ("coma",),
     "dream_learner": ("dmawm", "dreamer", "mabl", "mamba"),
 }

@@ -116,8 +116,8 @@ class Learner(ABC):
         """Learn once from an experience that has enough, as `learn` does: to see how long it takes."""
         self.learn(experience, 0, 0)
 
-    def note_rewards(self, batch: Any) -> None:
-        """Count the rewards of new training episodes, for `standardise_rewards`: called once for each episode."""
+    def note_episodes(self, batch: Any) -> None:
+        """Take note of new training episodes, each once: their rewards are counted, for `standardise_rewards`."""
         if self.reward_moments is not None and not self.counts_batches:
             taken = batch["filled"][:, 1:].squeeze(-1)
             self.reward_moments.add(batch["reward"][:, :-1][taken])

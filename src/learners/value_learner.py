@@ -20,7 +20,7 @@ from learners.targets import continues, greedy_actions, pick, share_changed, td_
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
 
-NETWORKS = "networks"  # the one part
+NETWORKS = "networks"  # the part with agent and mixer in it, for most the only one
 
 
 def unrolled(agent: nn.Module, rows: EpisodeRows, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def unrolled(agent: nn.Module, rows: EpisodeRows, inputs: Tensor) -> tuple[Tenso
 
 
 class ValueLearner(Learner):
-    """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser.
+    """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser; more with `parts`.
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
     `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`, `initial_slope`,
@@ -55,20 +55,28 @@ class ValueLearner(Learner):
         args: SimpleNamespace,
         extra: dict[str, nn.Module],
         followed: tuple[str, ...] = (),
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
-        """Take a method's `extra` modules; those whose names are `followed` get a target as agent and mixer do."""
+        """Take a method's `extra` modules, and further parts, which have optimisers of their own.
+
+        Modules whose names are `followed` get a target as agent and mixer do.
+        """
         if args.mixer not in self.MIXES:
             raise ValueError(f"{args.learner} mixes with mixer={' or '.join(self.MIXES)}, not {args.mixer}")
-        self.agent: nn.Module = mac.agent
+        parts = {} if parts is None else parts
+        if parts and args.cuda_graph:
+            raise ValueError(f"{args.learner} has several optimisers, and cuda_graph=True records one: take False")
+        self.agent = self.agent_of(mac)
         build_mixer = MIXERS[args.mixer]
         self.mixer: nn.Module | None = None if build_mixer is None else build_mixer(args).to(mac.device)
         mixers = {} if self.mixer is None else {"mixer": self.mixer}
         self.target_agent = frozen_copy(self.agent)
         self.target_mixer = None if self.mixer is None else frozen_copy(self.mixer)
         target_mixers = {} if self.target_mixer is None else {"mixer": self.target_mixer}
-        targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(extra[name]) for name in followed}}
+        added = extra | {name: module for part in parts.values() for name, module in part.modules.items()}
+        targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(added[name]) for name in followed}}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
-        super().__init__(mac, logger, args, {NETWORKS: networks}, targets)
+        super().__init__(mac, logger, args, {NETWORKS: networks, **parts}, targets)
         # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
         if args.initial_slope is not None and args.initial_value is None:
             raise ValueError("initial_slope measures a start at initial_value: give that a number, not null")
@@ -80,9 +88,14 @@ class ValueLearner(Learner):
         self.not_taken = th.zeros((), device=self.device)
         self.update = GraphedUpdate(self.take_update, self.not_taken) if args.cuda_graph else self.take_update
 
+    @staticmethod
+    def agent_of(mac: Any) -> nn.Module:
+        """Return a controller's network of values."""
+        return mac.agent
+
     @property
     def optimiser(self) -> th.optim.Adam:
-        """The one optimiser."""
+        """The optimiser of agent and mixer."""
         return self.optimisers[NETWORKS]
 
     @abstractmethod
@@ -159,15 +172,19 @@ class ValueLearner(Learner):
         return {}
 
     def take_update(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one optimiser step and return the losses, and what else is logged, as scalars on the device.
+        """Take each part's optimiser step and return the losses, and what else is logged, as scalars on the device.
 
         A step from numbers that are not finite is not taken, see `train`.
         """
         with self.training_mode():
-            self.optimiser.zero_grad(set_to_none=True)
+            for optimiser in self.optimisers.values():
+                optimiser.zero_grad(set_to_none=True)
             losses, metrics = self.backward(batch)
-            grad_norm = self.take_step(NETWORKS, losses, batch)
-        return {name: value.detach() for name, value in {**losses, **metrics, "grad_norm": grad_norm}.items()}
+            norms = {
+                "grad_norm" if part == NETWORKS else f"grad_norm_{part}": self.take_step(part, losses, batch)
+                for part in self.parts
+            }
+        return {name: value.detach() for name, value in {**losses, **metrics, **norms}.items()}
 
     def _guard_step(self, part: str, losses: Mapping[str, Tensor], grad_norm: Tensor, batch: Batch) -> None:
         if not self.args.cuda_graph:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.episode_batch import EpisodeBatch
 from runners.base_runner import EpisodeResult
 from training.assembly import Run
@@ -113,7 +115,7 @@ def play_round(run: Run) -> None:
         run.clock.lap("learn")  # what was waited for it
     with writing(disk_folder(run.args)):  # where buffer_device=disk has replay
         run.experience.insert_episode_batch(batch)
-    run.learner.note_rewards(batch)
+    run.learner.note_episodes(batch)
     run.recent += results
     run.t_env += sum(result.length for result in results)
     run.episode += len(results)
@@ -134,7 +136,7 @@ def log_training(run: Run, console: Console, started: tuple[float, int]) -> None
     seconds, since = time.monotonic() - started[0], run.t_env - started[1]
     log_results(run, run.recent, prefix="")
     run.recent = []
-    run.logger.log_stat("epsilon", run.mac.epsilon(run.t_env, test_mode=False), run.t_env)
+    run.logger.log_stat("epsilon", float(np.mean(run.mac.epsilon(run.t_env, test_mode=False))), run.t_env)
     run.logger.log_stat("episode", run.episode, run.t_env)
     run.logger.log_stat("steps_per_second", since / seconds, run.t_env)
     for name, value in run.runner.get_stats().items():
