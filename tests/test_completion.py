@@ -32,7 +32,8 @@ def offered(line):
     ("train --config=mmsa --env-config=lbf with double_q=t", ["double_q=true"]),
     ("train --config=mmsa --env-config=lbf with seed=1 see", []), ("train --config=mmssa --env-config=lbf with ", []),
     ("train --config=mmsa --env-config=lbf with protocol=sm", ["protocol=smac", "protocol=smacv2"]),
-    ("settings --js", ["--json-schema"]), ("doctor mam", ["mamujoco"]), ("record results", []),
+    ("settings --js", ["--json-schema"]), ("settings --fi", ["--files-schema"]), ("doctor mam", ["mamujoco"]),
+    ("record results", []),
 ])  # fmt: skip
 def test_what_may_stand_next_is_offered(line, words):
     assert offered(line) == words

@@ -4,10 +4,12 @@ import json
 import string
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import main
+from mmsa_pymarl.settings_command import files_schema_text
 from mmsa_pymarl.settings_command import main as list_settings
 from settings import ALGS, ENVS, config_names, json_schema, listed_settings, read_declaration, setting_schema
 from utils.errors import UserError
@@ -28,7 +30,7 @@ def declarations(draw):
     kind = draw(st.sampled_from(["int", "float", "bool", "str", "{a, auto, 1}"]))
     if kind in ("int", "float"):
         kind += f" {draw(st.sampled_from('[('))}{draw(LOWS)}, {draw(HIGHS)}{draw(st.sampled_from('])'))}"
-    null = draw(st.sampled_from(["", " or null"]))
+    null = draw(st.sampled_from(["", " or null"])) + draw(st.sampled_from(["", " or auto"]))
     try:
         return read_declaration("x", f"{kind}{null}: something", "f.yaml", 1)
     except UserError:
@@ -44,7 +46,7 @@ def parser_takes(setting, value):
 
 
 def as_on_a_command_line(setting, value):
-    return isinstance(value, str) and setting.kind not in ("str", "choice")
+    return isinstance(value, str) and setting.kind not in ("str", "choice") and value != setting.other
 
 
 @settings(max_examples=200, deadline=None)
@@ -88,3 +90,24 @@ def test_settings_are_listed_with_value_range_meaning_and_place(capsys):
     assert list_settings(["--config=mmsa", "--json-schema"]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["lr"]["default"] > 0
     assert list_settings(["--config=msa"]) == 2 and "did you mean mmsa" in capsys.readouterr().err
+
+
+FILES = [main.CONFIG_DIR / "default.yaml", *sorted(main.CONFIG_DIR.glob("*/*.yaml"))]
+FILES_SCHEMA = main.CONFIG_DIR / "settings.schema.json"
+
+
+def test_the_schema_that_files_name_is_as_they_declare():
+    made = files_schema_text()
+    assert FILES_SCHEMA.read_text() == made + "\n", f"mmsa settings --files-schema > {FILES_SCHEMA}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_an_editor_finds_a_schema_that_takes_the_file_and_no_typo(path):
+    first = path.read_text().partition("\n")[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == FILES_SCHEMA
+    check = jsonschema.Draft202012Validator(json.loads(FILES_SCHEMA.read_text())).is_valid
+    held = yaml.safe_load(path.read_text())
+    held = {key: float(value) if str(value).startswith("1e") else value for key, value in held.items()}
+    assert check(held) and not check(held | {"learning_rate": 0.1}) and not check(held | {"lr": -1})
+    assert check({"threads": "auto"}) and not check({"threads": "many"})

@@ -27,7 +27,7 @@ def candidates(words: Sequence[str], commands: Iterable[str]) -> list[str]:
         case ["doctor", *_]:
             found = config_names(CONFIG_DIR, ENVS)
         case ["settings", *given]:
-            found = [*_flags(given, now), "--json-schema"]
+            found = [*_flags(given, now), "--files-schema", "--json-schema"]
         case ["train", *given]:
             found = _train(given, now)
         case _:

@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
-from settings import Setting, Value, json_schema, listed_settings, shown
+from settings import Setting, Value, all_declared, files_schema, json_schema, listed_settings, shown
 from utils.arguments import Parser
 from utils.exits import exit_code
 from utils.naming import SRC
@@ -20,16 +20,27 @@ def lines(declared: Mapping[str, Setting], values: Mapping[str, Value]) -> Itera
         yield f"{key} = {text}  # {setting.allowed}: {setting.meaning} ({setting.file}:{setting.line})"
 
 
+def files_schema_text() -> str:
+    """Return what src/config/settings.schema.json has to hold."""
+    schema = files_schema(all_declared(CONFIG_DIR), "Settings files of MMSA for PyMARL")
+    return json.dumps(schema, indent=1, ensure_ascii=False)
+
+
 def _parse(argv: Sequence[str]) -> Namespace:
     parser = Parser(prog="mmsa settings", description="Settings: name, value, what is accepted, meaning, place.")
     parser.add_argument("--config", metavar="NAME", help="those of a method, too, and its values")
     parser.add_argument("--env-config", metavar="NAME", help="those of an environment, too, and its values")
     parser.add_argument("--json-schema", action="store_true", help="as JSON Schema, for editors and other tools")
+    parser.add_argument("--files-schema", action="store_true", help="JSON Schema of the settings files themselves; "
+                        "src/config/settings.schema.json, which they name, is made with it")  # fmt: skip
     return parser.parse_args(argv)
 
 
 def _work(argv: Sequence[str]) -> None:
     args = _parse(argv)
+    if args.files_schema:
+        print(files_schema_text())
+        return
     declared, values = listed_settings(args.config, args.env_config, CONFIG_DIR)
     if args.json_schema:
         named = [name for name in (args.config, args.env_config) if name is not None]

@@ -3,7 +3,7 @@
 A setting says it once, by the tags behind its meaning (default.yaml explains them).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,30 @@ LENGTH = "t_max"  # how far a run goes is no part of what it is: it may be train
 @cache
 def effects(config_dir: Path) -> dict[str, Effect]:
     """Return what every setting that any file declares does to figures, by dotted key."""
-    files = [config_dir / "default.yaml"]
-    files += [path for part in (ENVS, ALGS) for path in (config_dir / part).glob("*.yaml")]
-    files += [path for part in (ENVS, ALGS) for path in outside_files(part).values()]
-    found = (
-        read_declaration(entry.key, entry.comment, entry.file, entry.line)
-        for path in sorted(files)
-        for entry in read_entries(path)
-    )
-    return {setting.key: setting.effect for setting in found if setting is not None}
+    outside = [path for part in (ENVS, ALGS) for path in outside_files(part).values()]
+    found = _declarations([*_files(config_dir), *outside])
+    return {setting.key: setting.effect for setting in found}
+
+
+def all_declared(config_dir: Path) -> dict[str, list[Setting]]:
+    """Return all declarations of each setting in the files under `config_dir`, by dotted key."""
+    found: dict[str, list[Setting]] = {}
+    for setting in _declarations(_files(config_dir)):
+        found.setdefault(setting.key, []).append(setting)
+    return found
+
+
+def _files(config_dir: Path) -> list[Path]:
+    parts = [path for part in (ENVS, ALGS) for path in (config_dir / part).glob("*.yaml")]
+    return [config_dir / "default.yaml", *parts]
+
+
+def _declarations(files: Iterable[Path]) -> Iterator[Setting]:
+    for path in sorted(files):
+        for entry in read_entries(path):
+            setting = read_declaration(entry.key, entry.comment, entry.file, entry.line)
+            if setting is not None:
+                yield setting
 
 
 @cache

@@ -7,7 +7,7 @@ Texts in the place of numbers, as a command line gives them, are not for a schem
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from settings.schema import LARGEST_INT, Setting, Value
@@ -26,11 +26,7 @@ def json_schema(declared: Mapping[str, Setting], values: Mapping[str, Value], ti
     """
     root = {"$schema": DIALECT, "title": title, **_group()}
     for key, setting in declared.items():
-        *groups, last = key.split(".")
-        branch = root
-        for group in groups:
-            branch = branch["properties"].setdefault(group, _group())
-        branch["properties"][last] = setting_schema(setting) | _default(values[key])
+        _put(root, key, setting_schema(setting) | _default(values[key]))
     return root
 
 
@@ -53,7 +49,34 @@ def setting_schema(setting: Setting) -> dict[str, Any]:
         form["type"] = [form["type"], "null"]
         if "enum" in form:
             form["enum"] += ["null", "None", None]
+    if setting.other is not None:
+        form = {"anyOf": [form, {"const": setting.other}]}
     return said | form
+
+
+def files_schema(declared: Mapping[str, Sequence[Setting]], title: str) -> dict[str, Any]:
+    """Return the schema of settings files themselves, for editors: whatever one of them declares may stand in each.
+
+    `declared` has, by dotted key, every declaration of it; where files declare one differently, any of them holds. No
+    lines are in it: it stays the same where a declaration moves.
+    """
+    root = {"$schema": DIALECT, "title": title, **_group()}
+    for key, settings in declared.items():
+        forms = []
+        for setting in settings:
+            form = setting_schema(setting) | {"description": f"{setting.meaning} ({setting.file})"}
+            forms += [form] * (form not in forms)
+        _put(root, key, forms[0] if len(forms) == 1 else {"anyOf": forms})
+    root["properties"]["base"] = {"type": "string", "description": "the algorithm that this one is based on"}
+    return root
+
+
+def _put(root: dict[str, Any], key: str, form: dict[str, Any]) -> None:
+    """Put a setting's schema where its dotted key says."""
+    *groups, last = key.split(".")
+    for group in groups:
+        root = root["properties"].setdefault(group, _group())
+    root["properties"][last] = form
 
 
 def _group() -> dict[str, Any]:
