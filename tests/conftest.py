@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import pytest
+from browsers import browser  # noqa: F401  a fixture
 
 
 @pytest.fixture(autouse=True, scope="session")

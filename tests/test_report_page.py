@@ -1,21 +1,19 @@
 """The report's page in a browser: its figures are there, nothing goes wrong, and it fits narrow and wide screens."""
 
-import shutil
 from importlib.util import find_spec
 
 import pytest
+from browsers import NEEDS_CHROMIUM, set_width
 from made_archives import TASK, archive, study
 from processes import WAIT
 
 import study as program
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WIDTHS = (400, 1600)
 PAPERS = "Foraging-2s-8x8-2p-2f-coop-v2"
 
 pytestmark = [
-    pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium: apt install chromium chromium-driver"),
-    pytest.mark.skipif(find_spec("selenium") is None, reason="no selenium: pip install -r requirements-dev.txt"),
+    *NEEDS_CHROMIUM,
     pytest.mark.skipif(find_spec("rliable") is None, reason="no rliable: pip install -r requirements-report.txt"),
 ]
 
@@ -34,28 +32,10 @@ def page(tmp_path_factory):
     return root / "report" / "index.html"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    profile = tmp_path_factory.mktemp("profile")
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                 f"--user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(word)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
 def opened(browser, page, width):
     from selenium.webdriver.support.wait import WebDriverWait
 
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    )
+    set_width(browser, width)
     browser.get(page.as_uri())
     WebDriverWait(browser, WAIT).until(lambda driver: all(wider <= 1 for _, wider in places(driver)))
     return browser

@@ -14,7 +14,7 @@ from training.code import _digests
 
 REPOSITORY = Path(main.__file__).parents[1]
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
-EXTRAS = {"smax", "mamujoco", "gymma", "report", "ray", "search", "export", "all"}
+EXTRAS = {"smax", "mamujoco", "gymma", "report", "ray", "search", "watch", "export", "all"}
 
 
 @pytest.fixture(scope="module")

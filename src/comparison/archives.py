@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -104,33 +104,41 @@ def read_runs(folders: Iterable[Path]) -> list[ArchivedRun]:
     """
     found: dict[Path, Path] = {}  # a folder may be reached in several ways
     for name in folders:
-        paths = list(_run_folders(name))
+        paths = list(run_folders(name))
         if not paths:
             raise UserError(f"{name}: no run here; give a folder such as results, or results/sacred/<task>")
         for path in paths:
             found.setdefault(path.resolve(), path)
-    return [_read_run(found[path]) for path in sorted(found, key=_path_order)]
+    return [read_run(found[path]) for path in sorted(found, key=path_order)]
 
 
-def _path_order(path: Path) -> tuple[Any, ...]:
+def path_order(path: Path) -> tuple[Any, ...]:
+    """Return the key by which runs are sorted: task and algorithm, then the number."""
     return path.parent, int(path.name) if path.name.isdecimal() else -1, path.name
 
 
-def _run_folders(top: Path) -> Iterator[Path]:
+def run_folders(top: Path) -> Iterator[Path]:
+    """Yield the folders of runs in and below a folder; links to folders are not followed."""
     for name, below, files in os.walk(top):
         folder = Path(name)
-        empty_run = folder.name.isdecimal() and folder.parents[2].name == "sacred"
+        empty_run = folder.name.isdecimal() and folder.parts[-4:-3] == ("sacred",)
         if empty_run or any(file in files for file in SAYS_RUN):
             below.clear()  # a run's checkpoints hold no other runs
             yield folder
 
 
-def _read_run(folder: Path) -> ArchivedRun:
+def load_json(path: Path) -> Any:
+    """Return what a file of JSON holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_run(folder: Path, load: Callable[[Path], Any] = load_json) -> ArchivedRun:
+    """Return a run by its folder, a damaged one too; `load` reads a file, or raises as `load_json` does."""
     read: dict[str, dict[str, Any]] = {}
     problems = []
     for name in (*SAYS_RUN, "info.json"):
         try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            content = load(folder / name)
         except FileNotFoundError:
             content = {}
             if name != "info.json":
@@ -146,7 +154,7 @@ def _read_run(folder: Path) -> ArchivedRun:
     whose = framework(config)
     if whose:
         problems = [problem for problem in problems if problem != "metrics.json is missing"]
-        config, metrics = config_as_ours(config), metrics_as_ours(metrics, info, _is_series)
+        config, metrics = config_as_ours(config), metrics_as_ours(metrics, info, is_series)
         info = info_as_ours(read["run.json"])
     if not problems:
         problems += _unlike_a_config(config) or _unlike_metrics(metrics)
@@ -182,11 +190,11 @@ def is_count(value: Any) -> bool:
 
 
 def _unlike_metrics(metrics: Mapping[str, Any]) -> list[str]:
-    wrong = sorted(name for name, series in metrics.items() if not _is_series(series))
+    wrong = sorted(name for name, series in metrics.items() if not is_series(series))
     return [f"metrics.json: {', '.join(wrong[:3])} is damaged"] if wrong else []
 
 
-def _is_series(series: Any) -> bool:
+def is_series(series: Any) -> bool:
     """Return whether this is `{"steps": [...], "values": [...], "timestamps": [...]}`, steps increasing."""
     parts = ("steps", "values", "timestamps")
     if not isinstance(series, dict) or not all(isinstance(series.get(part), list) for part in parts):

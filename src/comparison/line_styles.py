@@ -9,6 +9,7 @@ CONFIG_DIR = Path(__file__).parents[1] / "config"
 # Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is left out, it is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", ":", "-.")  # Matplotlib's names, as are the markers
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}  # plotly's names of them
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 

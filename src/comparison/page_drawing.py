@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from comparison.charts import Chart, Dot, Panel, Stroke
+from comparison.line_styles import DASHES
 
-DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross",
            "X": "x", "*": "star", "<": "triangle-left", ">": "triangle-right"}  # fmt: skip
 MARKERS = 8  # markers along a line

@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "export-results": Command("study", ("export-results",), "write the figures of archived runs as CSV or Parquet"),
     "settings": Command("mmsa_pymarl.settings_command", (), "list settings: value, type, range, meaning, place"),
     "export": Command("mmsa_pymarl.export_command", (), "write a checkpoint's agents as ONNX"),
+    "watch": Command("watch", (), "show runs as they train, on a page of this machine"),
     "plot": Command("plot", (), "draw learning curves"),
     "record": Command("record", (), "film greedy episodes of a checkpoint"),
     "inspect": Command("inspect_world_model", (), "say how far a world model foresees"),
