@@ -146,12 +146,13 @@ def picture(
 
 def _matrix(panel: Axes, names: Sequence[str], values: Sequence[Sequence[Summary]], low: float, high: float) -> Any:
     means = np.array([[value.centre for value in row] for row in values])
-    drawn = panel.imshow(means, cmap="viridis", vmin=low, vmax=high if high > low else low + 1)
+    high = high if high > low else low + 1
+    drawn = panel.imshow(means, cmap="viridis", vmin=low, vmax=high)
     panel.set_xticks(range(len(names)), names, rotation=90, fontsize=TEXT)
     panel.set_yticks(range(len(names)), names, fontsize=TEXT)
     for row, column in np.argwhere(np.isfinite(means)):
         value = values[row][column]
-        dark = drawn.norm(value.centre) < 0.6
+        dark = value.centre < low + 0.6 * (high - low)
         panel.text(column, row, told(value).replace(" ±", "\n±"), ha="center", va="center", fontsize=TEXT,
                    color="white" if dark else "black")  # fmt: skip
     return drawn

@@ -93,8 +93,8 @@ def open_runner(settings: Mapping[str, Any], episodes: int) -> BaseRunner:
     name = "vector" if settings["runner"] in RUNS_IN_TURN else settings["runner"]
     at_once = max(settings["batch_size_run"], AT_ONCE) if name == "vector" else settings["batch_size_run"]
     limits = Limits(*(settings[key] for key in ("max_losses_in_a_row", "env_timeout", "max_env_restarts")))
-    where = env_path(settings["env"])
-    return RUNNERS[name](where, settings["env_args"], min(at_once, episodes), PhaseClock(), limits)
+    made: Any = RUNNERS[name]
+    return made(env_path(settings["env"]), settings["env_args"], min(at_once, episodes), PhaseClock(), limits)
 
 
 def load_players(paths: Sequence[str], runner: BaseRunner) -> list[Player]:

@@ -17,7 +17,7 @@ from utils.errors import UserError
 
 def acts_alone(mac: Any) -> bool:
     """Say whether an agent of a controller acts on its own observations and actions, whoever its partners are."""
-    return not isinstance(mac, DreamMAC) or mac.world.decentralised
+    return not isinstance(mac, DreamMAC) or bool(mac.world.decentralised)
 
 
 def refuse_dependent(path: object, algorithm: str, mac: Any) -> None:
@@ -54,11 +54,11 @@ class Team:
         self, batch: EpisodeBatch, t_ep: int, hidden: Tensor, epsilon: float, draws: None, bs: Rows = slice(None)
     ) -> tuple[np.ndarray, Tensor]:
         """Choose as `BasicMAC.select_actions` does, each seat by its controller; `epsilon` and `draws` are not read."""
-        joint: np.ndarray | None = None
-        remembered = []
-        for mac, seats, mine in zip(self.macs, self.seats, hidden.split(self._sizes, dim=-1), strict=True):
-            actions, now = mac.select_actions(batch, t_ep, mine.contiguous(), 0.0, None, bs)
-            joint = actions.copy() if joint is None else joint
+        each = [
+            mac.select_actions(batch, t_ep, mine.contiguous(), 0.0, None, bs)
+            for mac, mine in zip(self.macs, hidden.split(self._sizes, dim=-1), strict=True)
+        ]
+        joint = each[0][0].copy()
+        for seats, (actions, _) in zip(self.seats, each, strict=True):
             joint[:, seats] = actions[:, seats]
-            remembered.append(now)
-        return joint, th.cat(remembered, dim=-1)
+        return joint, th.cat([now for _, now in each], dim=-1)
