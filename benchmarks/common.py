@@ -22,6 +22,8 @@ from envs.entities import Entities, laid_out
 from learners import REGISTRY as LEARNERS
 from main import CONFIG_DIR
 from settings import extended, resolve, to_args
+from training.assembly import Run
+from training.seeding import Stream, episode_streams
 from utils.logging import Logger
 
 
@@ -114,6 +116,36 @@ def seconds(
         if call >= warm_up:
             times.append(clock() - start)
     return median(times)
+
+
+def runner_round(run: Run, number: int, epsilon: float) -> tuple[int, float, float]:
+    """Play one episode in every slot; return the steps, the seconds, and the seconds without choosing actions."""
+    n = run.args.batch_size_run
+    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number * n + slot) for slot in range(n)]
+    run.clock.restart()
+    _, results = run.runner.run(run.mac, streams, epsilon)
+    took = sum(run.clock.seconds.values())
+    return sum(result.length for result in results), took, took - run.clock.seconds["act"]
+
+
+def beside_bare(run: Run, bare: Callable[[int], float], rounds: int, epsilon: float) -> str:
+    """Say how fast a run's runner plays beside the simulator alone, in turn, round after round; closes the run.
+
+    `bare` plays at least so many steps and returns the seconds of one. Medians over rounds, the first one left out.
+    """
+    runner_round(run, 0, epsilon)
+    whole, without, alone = [], [], []
+    for number in range(1, rounds + 1):
+        steps, took, took_without = runner_round(run, number, epsilon)
+        whole.append(took / steps)
+        without.append(took_without / steps)
+        alone.append(bare(steps))
+    run.close()
+    ratio = median(b / w for b, w in zip(alone, without, strict=True))
+    return (
+        f"runner {1 / median(without):.0f} steps/s without networks ({1 / median(whole):.0f} with them), by itself "
+        f"{1 / median(alone):.0f} steps/s, ratio {ratio:.2f}"
+    )
 
 
 def product_rate(device: str) -> float:

@@ -1,12 +1,12 @@
 """What gymma's adapter adds to a step of somebody's environment, in microseconds per agent.
 
-    nice -n -5 python benchmarks/door.py
+    taskset -c 0 python benchmarks/door.py
 
 Plays simple spread, and environments that do nothing, in turn by themselves (`step` with a dict of actions, and
 `state()` where the adapter takes the environment's own) and through the adapter with all that a runner asks of it,
 block after block, so that a slow minute of the machine hits both. The same actions, one episode without an end, no
-networks. The difference is of the quickest tenths of the blocks, which are short: what else the machine does mostly
-falls on others.
+networks. Times are the thread's own on the core, which what else the machine does lengthens by emptied caches alone;
+what the adapter adds is the median over pairs of blocks that follow each other, with the quartiles behind it.
 """
 
 import argparse
@@ -69,20 +69,20 @@ def players(key: str, kwargs: str, state: str) -> tuple[int, Callable[[int], flo
     names = [dict(zip(bare.possible_agents, actions, strict=True)) for actions in drawn.tolist()]
 
     def alone(steps: int) -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for step in range(steps):
             bare.step(names[step % len(names)])
             if state == "auto":
                 bare.state()
-        return (time.perf_counter() - began) / steps
+        return (time.thread_time() - began) / steps
 
     def adapted(steps: int) -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for step in range(steps):
             env.step(drawn[step % len(drawn)])
             env.get_obs(), env.get_state(), env.get_avail_actions()
         env._taken.clear()  # an episode's actions are kept to repeat it; this one has no end
-        return (time.perf_counter() - began) / steps
+        return (time.thread_time() - began) / steps
 
     return env.info.n_agents, alone, adapted
 
@@ -98,9 +98,10 @@ def main() -> None:
     print("| environment | state | alone, µs a step | adapter adds, µs per agent and step |\n|---|---|---|---|")
     for name, key, kwargs, state in tasks:
         n, alone, adapted = players(key, kwargs, state)
-        times = [(alone(args.steps), adapted(args.steps)) for _ in range(args.blocks)]
-        bare, both = (float(np.quantile(column, 0.1)) for column in zip(*times, strict=True))
-        print(f"| {name} | {state} | {1e6 * bare:.0f} | {1e6 * (both - bare) / n:.1f} |", flush=True)
+        bare, both = np.array([(alone(args.steps), adapted(args.steps)) for _ in range(args.blocks)]).T
+        low, middle, high = np.quantile(1e6 * (both - bare) / n, (0.25, 0.5, 0.75))
+        added = f"{middle:.1f} ({low:.1f} to {high:.1f})"
+        print(f"| {name} | {state} | {1e6 * np.median(bare):.0f} | {added} |", flush=True)
 
 
 if __name__ == "__main__":

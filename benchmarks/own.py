@@ -11,12 +11,10 @@ beforehand, and begins again where an episode has ended.
 import argparse
 import time
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 from answers import command
-from common import CONFIG_DIR
-from smax import runner_round
+from common import CONFIG_DIR, beside_bare
 
 from envs import EnvBatch, env_path, make_batch_from_path
 from settings import resolve
@@ -53,19 +51,7 @@ def main() -> None:
     settings = {"env_args.env": args.env, "batch_size_run": str(args.copies), "seed": "1", "device": "cpu"}
     run = build(resolve("vdn", "own", settings, CONFIG_DIR))
     bare = bare_player(make_batch_from_path(env_path("own"), run.args.env_args, args.copies), args.copies)
-    runner_round(run, 0, 1.0)
-    whole, without, alone = [], [], []
-    for number in range(1, args.rounds + 1):
-        steps, took, took_without = runner_round(run, number, 1.0)
-        whole.append(took / steps)
-        without.append(took_without / steps)
-        alone.append(bare(steps))
-    run.close()
-    ratio = median(b / w for b, w in zip(alone, without, strict=True))
-    print(
-        f"{args.env}, {args.copies} copies: runner {1 / median(without):.0f} steps/s without networks "
-        f"({1 / median(whole):.0f} with them), by itself {1 / median(alone):.0f} steps/s, ratio {ratio:.2f}"
-    )
+    print(f"{args.env}, {args.copies} copies: {beside_bare(run, bare, args.rounds, epsilon=1.0)}")
 
 
 if __name__ == "__main__":

@@ -12,27 +12,15 @@ nothing is kept; it plays as many steps.
 import argparse
 import time
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 from answers import command
-from common import CONFIG_DIR
+from common import CONFIG_DIR, beside_bare
 
 from envs.smax_battles import game, jax
 from settings import resolve
 from training.assembly import Run, build
-from training.seeding import Stream, episode_streams
 from utils.memory import keep_freed_memory
-
-
-def runner_round(run: Run, number: int, epsilon: float) -> tuple[int, float, float]:
-    """Play one episode in every slot; return the steps, the seconds, and the seconds without choosing actions."""
-    n = run.args.batch_size_run
-    streams = [episode_streams(run.args.seed, Stream.TRAIN_EPISODE, number * n + slot) for slot in range(n)]
-    run.clock.restart()
-    _, results = run.runner.run(run.mac, streams, epsilon)
-    took = sum(run.clock.seconds.values())
-    return sum(result.length for result in results), took, took - run.clock.seconds["act"]
 
 
 def bare_player(run: Run) -> Callable[[int], float]:
@@ -67,21 +55,7 @@ def main() -> None:
     keep_freed_memory()
     settings = {"env_args.map_name": args.map, "batch_size_run": str(args.battles), "seed": "1", "device": "cpu"}
     run = build(resolve("qmix", "smax", settings, CONFIG_DIR))
-    bare = bare_player(run)
-    runner_round(run, 0, args.epsilon)
-    whole, without, alone = [], [], []
-    for number in range(1, args.rounds + 1):
-        steps, took, took_without = runner_round(run, number, args.epsilon)
-        whole.append(took / steps)
-        without.append(took_without / steps)
-        alone.append(bare(steps))
-        print(f"round {number}: {steps} steps, {1 / without[-1]:.0f} and {1 / alone[-1]:.0f} steps/s", flush=True)
-    run.close()
-    ratio = median(b / w for b, w in zip(alone, without, strict=True))
-    print(
-        f"{args.map}, {args.battles} battles: runner {1 / median(without):.0f} steps/s without networks "
-        f"({1 / median(whole):.0f} with them), bare SMAX {1 / median(alone):.0f} steps/s, ratio {ratio:.2f}"
-    )
+    print(f"{args.map}, {args.battles} battles: {beside_bare(run, bare_player(run), args.rounds, args.epsilon)}")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def test_smax_is_measured_beside_itself():
 
 @needs("gymma")
 def test_what_the_doors_cost_is_told():
-    rows = re.findall(r"^\| (.*) \| (auto|concat) \| (\d+) \| (\S+) \|$", output_of("door", "--blocks", "3"), re.M)
+    row = r"^\| (.*) \| (auto|concat) \| (\d+) \| (\S+) \(.* to .*\) \|$"
+    rows = re.findall(row, output_of("door", "--blocks", "3"), re.M)
     assert len(rows) == 6 and all(0 < float(added) < 5000 for _, _, _, added in rows[2:])
     said = output_of("own", "--rounds", "1", "--copies", "8")
     assert 0 < float(re.search(r"^envs.example_batch:Ring, 8 copies: .* ratio (\S+)$", said, re.M)[1]) < 2

@@ -43,7 +43,7 @@ def battles(env_args, n):
 
 def truth(batch, slot):
     """The package's own state of a battle: who is alive, health, types, steps."""
-    state = batch.game._remembered(batch._memories[slot]).state
+    state = batch.rules._remembered(batch._memories[slot]).state
     return {name: np.asarray(getattr(state, name)) for name in ("unit_alive", "unit_health", "unit_types", "step")}
 
 
@@ -139,7 +139,7 @@ def test_a_battle_is_the_same_in_any_slot_of_any_batch_whatever_its_neighbours()
     assert [played(21, 18, seed) for seed in range(7, 13)] == alone
     assert [played(70, 67, seed) for seed in range(7, 9)] == alone[:2], "more than one call has room for"
     assert all(one != other for one, other in combinations(alone, 2))
-    rules = battles(DRAWN, 1).game
+    rules = battles(DRAWN, 1).rules
     assert rules.begin._cache_size() == rules.go_on._cache_size() == 1, "one program serves every batch"
 
 

@@ -1,11 +1,12 @@
 """Environments whose rules are somebody else's code: what goes wrong in it is told in one line, and can be repeated."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 
+from envs.batch import EnvsInTurn
 from envs.multiagentenv import EpisodeLostError, MultiAgentEnv
 from envs.task_code import MisfitError, lost_episode, tasks_own
 from utils.errors import RunFailedError, UserError
@@ -22,6 +23,18 @@ class GuardedEnv(MultiAgentEnv):
 
     def __init__(self) -> None:
         self._seed, self._steps, self._taken = 0, 0, []
+
+    @classmethod
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
+        """Return n of these environments; what is found out of the task is found out once."""
+        first = cls(**env_args)
+        rest = iter([first])
+        return EnvsInTurn(lambda: next(rest, None) or cls._like(first), n)
+
+    @classmethod
+    @abstractmethod
+    def _like(cls, other: Self) -> Self:
+        """Return another environment of the same task."""
 
     @abstractmethod
     def _begin(self, seed: int) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from envs.batch import EnvsInTurn
 from envs.entities import Entities, laid_out
 from envs.guarded import GuardedEnv
 from envs.gymma_games import Game, Rewards, Shown
@@ -89,13 +88,6 @@ class GymmaEnv(GuardedEnv):
             repeatable=task.repeatable,
             notes=(*task.notes, *(f"env_args.info_sums: infos have shown no {m}; they have {known}" for m in missed)),
         )
-
-    @classmethod
-    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
-        """Return n of these environments; what is found out of the task is found out once."""
-        first = cls(**env_args)
-        rest = iter([first])
-        return EnvsInTurn(lambda: next(rest, None) or cls._like(first), n)
 
     @classmethod
     def _like(cls, other: Self) -> Self:

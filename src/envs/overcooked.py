@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from envs.multiagentenv import ViewedEnv
+from envs.batch import BatchedEnv
 from utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ COLOURS = {  # layer -> colour; later ones are drawn over earlier ones
 }  # fmt: skip
 
 
-class OvercookedEnv(ViewedEnv):
+class OvercookedEnv(BatchedEnv):
     """Two cooks bring onions to a pot, wait, and deliver the soup on a plate.
 
     The team reward is 20 for a soup, plus `shaping` times the package's shaped rewards of both cooks (an onion in a
@@ -34,10 +34,7 @@ class OvercookedEnv(ViewedEnv):
     """
 
     def __init__(self, layout: str, random_start: bool, shaping: float, max_steps: int) -> None:
-        self._kitchens = self.make_batch(
-            {"layout": layout, "random_start": random_start, "shaping": shaping, "max_steps": max_steps}, 1
-        )
-        self.info = self._kitchens.info
+        super().__init__(layout=layout, random_start=random_start, shaping=shaping, max_steps=max_steps)
 
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
@@ -63,16 +60,6 @@ class OvercookedEnv(ViewedEnv):
         rules = kitchen(env_args["layout"], env_args["random_start"], env_args["max_steps"])
         return Kitchens(rules, n, env_args["shaping"])
 
-    def reset(self, seed: int) -> None:
-        """Begin an episode drawn from `seed`, 32 bits."""
-        (self.view,) = self._kitchens.reset([0], [seed])
-
-    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
-        """Take one joint action, (2,) integers."""
-        (outcome,) = self._kitchens.step([0], actions[None])
-        *result, self.view = outcome
-        return tuple(result)
-
     def action_names(self) -> Sequence[str]:
         """Return up, down, right, left, stay, interact."""
         from envs.overcooked_kitchens import ACTIONS
@@ -92,6 +79,3 @@ class OvercookedEnv(ViewedEnv):
             strength = seen[..., layer, None].clip(0, 1)
             picture = (1 - strength) * picture + strength * np.array(colour)
         return picture.astype(np.uint8).repeat(CELL, axis=0).repeat(CELL, axis=1)
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to free."""

@@ -4,22 +4,23 @@ Letters: N cooks (two), R rows and C columns of a kitchen, 26 layers of what sta
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from envs.jax_groups import MOST, call, in_groups, jax, jnp, package
-from envs.multiagentenv import EnvBatch, EnvInfo, ObsImage, Outcome, View
+from envs.jax_games import Games, Rules, laid_flat
+from envs.jax_groups import jax, jnp, package
+from envs.multiagentenv import EnvInfo, ObsImage, Outcome, View
 
 ACTIONS = ("up", "down", "right", "left", "stay", "interact")
 COOKS = ("agent_0", "agent_1")
 DELIVERY = 20  # what the package pays for a soup
 
 
-class Kitchen:
-    """The rules of one layout as two compiled functions, `begin` and `go_on`, as `envs.smax_battles.Game` has them."""
+class Kitchen(Rules):
+    """The rules of one layout."""
 
     def __init__(self, layout: str, random_start: bool, max_steps: int) -> None:
         suite = package("jaxmarl.environments.overcooked")
@@ -40,18 +41,14 @@ class Kitchen:
             has_winner=False,
             obs_images=(picture,),
         )
-        self._leaves, self._structure = jax.tree.flatten(state)
-        self.memory = sum(leaf.size for leaf in self._leaves)
+        self._compile(state)
         self._ends = np.cumsum((self.memory, len(COOKS) * size))
-        self.begin, self.go_on = jax.jit(in_groups(self._begin)), jax.jit(in_groups(self._go_on))
 
     def _begin(self, seed: jax.Array) -> jax.Array:
         return self._all(*self.env.reset(jax.random.PRNGKey(seed)), jnp.zeros(3))
 
     def _go_on(self, seed: jax.Array, memory: jax.Array, actions: jax.Array) -> jax.Array:
-        ends = np.cumsum([leaf.size for leaf in self._leaves])[:-1]
-        parts = zip(jnp.split(memory, ends), self._leaves, strict=True)
-        state = self._structure.unflatten([part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in parts])
+        state = self._remembered(memory)
         key = jax.random.fold_in(jax.random.PRNGKey(seed), state.step + 1)
         # `step_env` and not `step`, which would show the next episode's first state instead of the last one.
         obs, state, rewards, _, more = self.env.step_env(key, state, dict(zip(COOKS, actions, strict=True)))
@@ -61,8 +58,7 @@ class Kitchen:
     @staticmethod
     def _all(obs: dict[str, jax.Array], state: Any, numbers: jax.Array) -> jax.Array:
         """Return, laid flat: state, both observations, and reward, shaped reward, steps taken."""
-        parts = [*jax.tree.leaves(state), *(obs[name] for name in COOKS), numbers]
-        return jnp.concatenate([jnp.ravel(part).astype(jnp.float32) for part in parts])
+        return laid_flat(state, *(obs[name] for name in COOKS), numbers)
 
     def read(self, told: np.ndarray) -> tuple[np.ndarray, list[View], list[list[float]]]:
         """Take (episodes, …) apart: memories, views, and the three numbers of each."""
@@ -78,45 +74,20 @@ def kitchen(layout: str, random_start: bool, max_steps: int) -> Kitchen:
     return Kitchen(layout, random_start, max_steps)
 
 
-class Kitchens(EnvBatch):
+class Kitchens(Games):
     """n episodes, one in each slot."""
 
     def __init__(self, rules: Kitchen, n: int, shaping: float) -> None:
-        self.kitchen, self.info, self.shaping = rules, rules.info, shaping
-        self._seeds = np.zeros(n, np.uint32)
-        self._memories = np.zeros((n, rules.memory), np.float32)
-        self._soups = np.zeros(n)
+        super().__init__(rules, n)
+        self.shaping, self._soups = shaping, np.zeros(n)
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> list[View]:
         """Begin an episode in each of some slots, drawn from its seed (32 bits)."""
-        self._seeds[list(slots)] = np.array(seeds, np.uint32)
         self._soups[list(slots)] = 0
-        return self._called(self.kitchen.begin, slots)[0]
+        return super().reset(slots, seeds)
 
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> list[Outcome]:
-        """Take the joint actions, integers (slots, 2), in some slots."""
-        views, numbers = self._called(self.kitchen.go_on, slots, self._memories[list(slots)], actions.astype(np.int32))
-        return [self._outcome(slot, view, *each) for slot, view, each in zip(slots, views, numbers, strict=True)]
-
-    def _called(
-        self, function: Callable[..., jax.Array], slots: Sequence[int], *arguments: np.ndarray
-    ) -> tuple[list[View], list[list[float]]]:
-        columns = (self._seeds[list(slots)], *arguments)
-        told = [
-            call(function, [column[first : first + MOST] for column in columns]) for first in range(0, len(slots), MOST)
-        ]
-        memories, views, numbers = self.kitchen.read(np.concatenate(told))
-        self._memories[list(slots)] = memories
-        return views, numbers
-
-    def _outcome(self, slot: int, view: View, reward: float, shaped: float, steps: float) -> Outcome:
+    def _outcome(self, slot: int, view: View, *numbers: float) -> Outcome:
+        reward, shaped, steps = numbers
         self._soups[slot] += reward / DELIVERY
         info = {"soups": float(self._soups[slot])}
         return Outcome(reward + self.shaping * shaped, False, steps == self.info.episode_limit, info, view)
-
-    def get_stats(self) -> dict[str, float]:
-        """Return nothing: kitchens have no troubles to count."""
-        return {}
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to free."""

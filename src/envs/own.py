@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from envs.batch import EnvsInTurn
-from envs.gymma_label import label, safe_name
 from envs.multiagentenv import EnvBatch, MultiAgentEnv
-from envs.pymarl import class_named, module_and_class
+from envs.named_class import NamedClassEnv, class_named
 from envs.task_code import check_arguments, running
 from utils.errors import UserError
 
 
-class OwnEnv(MultiAgentEnv):
+class OwnEnv(NamedClassEnv):
     """The environment of the class that `env` names, made with `kwargs`."""
 
     def __init__(self, env: str, kwargs: str) -> None:
@@ -31,22 +30,6 @@ class OwnEnv(MultiAgentEnv):
         with running(f"env_args.env={env_args['env']}: making {n} of them"):
             batch = made.make_batch(kwargs, n)
             return EnvsInTurn(lambda: made(**kwargs), n) if batch is None else batch
-
-    @classmethod
-    def task_name(cls, env_args: Mapping[str, Any]) -> str:
-        """Return the class's name, then its arguments."""
-        return safe_name(module_and_class(env_args["env"])[1]) + label(env_args["kwargs"])
-
-    @classmethod
-    def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
-        """Return the package of the class: all of them are unknown, but for the example of ours."""
-        package = module_and_class(env_args["env"])[0].partition(".")[0]
-        return None if package == __name__.partition(".")[0] else package
-
-    @classmethod
-    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
-        """Return the package of the class."""
-        return (module_and_class(env_args["env"])[0].partition(".")[0],)
 
     def reset(self, seed: int) -> None:
         """Begin an episode."""

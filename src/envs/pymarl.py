@@ -6,7 +6,7 @@ ended the episode) or five (obs, reward, terminated, truncated, info). Arrays or
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from pathlib import Path
@@ -15,17 +15,15 @@ from typing import Any, Self
 import numpy as np
 
 from envs.action_spaces import Discrete, random_actions
-from envs.batch import EnvsInTurn
 from envs.guarded import GuardedEnv
-from envs.gymma_label import label, safe_name
 from envs.multiagentenv import EnvInfo
-from envs.task_code import MisfitError, check_arguments, find_module, known_arguments, one_line, running
-from utils.errors import UserError, nearest
+from envs.named_class import NamedClassEnv, class_named
+from envs.task_code import MisfitError, check_arguments, known_arguments, one_line, running
+from utils.errors import UserError
 
 METHODS = ("get_env_info", "get_obs", "get_state", "get_avail_actions", "reset", "step")
 SIZES = ("n_agents", "n_actions", "obs_shape", "state_shape", "episode_limit")
 TRIAL_SEEDS, TRIAL_STEPS = (101, 102), 200
-FORM = "module:Class, as smaclite.env:SMACliteEnv or mytask:Warehouse"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Contract:
     repeatable: bool = False
 
 
-class PyMARLEnv(GuardedEnv):
+class PyMARLEnv(NamedClassEnv, GuardedEnv):
     """A class with PyMARL's contract. One object plays all episodes; where only its constructor takes a seed, each has
     its own.
 
@@ -105,13 +103,6 @@ class PyMARLEnv(GuardedEnv):
         )
 
     @classmethod
-    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
-        """Return n objects of the class; what is found out of it is found out once."""
-        first = cls(**env_args)
-        rest = iter([first])
-        return EnvsInTurn(lambda: next(rest, None) or cls._like(first), n)
-
-    @classmethod
     def _like(cls, other: Self) -> Self:
         env = cls.__new__(cls)
         vars(env).update(vars(other) | {"_task": None})
@@ -134,23 +125,6 @@ class PyMARLEnv(GuardedEnv):
             ):
                 result = self._go_on(actions)
             over = result[1] or result[2]
-
-    @classmethod
-    def task_name(cls, env_args: Mapping[str, Any]) -> str:
-        """Return the class's name, then its arguments."""
-        module_and_class(env_args["env"])
-        return safe_name(env_args["env"].partition(":")[2]) + label(env_args["kwargs"])
-
-    @classmethod
-    def unknown_package(cls, env_args: Mapping[str, Any]) -> str | None:
-        """Return the package of the class: all of them are unknown, but for the example of ours."""
-        package = module_and_class(env_args["env"])[0].partition(".")[0]
-        return None if package == __name__.partition(".")[0] else package
-
-    @classmethod
-    def packages(cls, env_args: Mapping[str, Any]) -> Sequence[str]:
-        """Return the package of the class."""
-        return (module_and_class(env_args["env"])[0].partition(".")[0],)
 
     def _begin(self, seed: int) -> None:
         how = self._contract.seeded_by
@@ -236,24 +210,6 @@ class PyMARLEnv(GuardedEnv):
         """Close the class's object, where it can be."""
         with running(f"{self.where}: close()"):
             self._drop()
-
-
-def module_and_class(env: str) -> tuple[str, str]:
-    """Return the parts of `module:Class`; raise `UserError` for another form."""
-    module, colon, name = env.partition(":")
-    if not colon or not all(part.isidentifier() for part in module.split(".")) or not name.isidentifier():
-        raise UserError(f"env_args.env={env}: must be of the form {FORM}")
-    return module, name
-
-
-def class_named(env: str) -> Callable[..., Any]:
-    """Import what `module:Class` names; raise `UserError` where it is not there."""
-    module_name, name = module_and_class(env)
-    module = find_module(module_name, f"env_args.env={env}")
-    if not callable(getattr(module, name, None)):
-        known = [other for other, thing in vars(module).items() if isinstance(thing, type)]
-        raise UserError(f"env_args.env={env}: {module_name} has no {name}; did you mean {nearest(name, known)}?")
-    return getattr(module, name)
 
 
 def _seeded_by(task: Any, otherwise: str) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from envs.multiagentenv import ViewedEnv
+from envs.batch import BatchedEnv
 from utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ MAPS = (
 PACKAGE = "jaxmarl"
 
 
-class SMAXEnv(ViewedEnv):
+class SMAXEnv(BatchedEnv):
     """Allies against enemies that the package plays; on `smacv2_*` maps every episode draws units and positions.
 
     The team reward is the package's, which is the same for every ally (one of them is taken, not their sum): the
@@ -55,8 +53,7 @@ class SMAXEnv(ViewedEnv):
             "won_battle_bonus": won_battle_bonus,
             "max_steps": max_steps,
         }
-        self._battles = self.make_batch({"map_name": map_name, **rules}, 1)
-        self.info = self._battles.info
+        super().__init__(map_name=map_name, **rules)
 
     @classmethod
     def task_name(cls, env_args: Mapping[str, Any]) -> str:
@@ -81,19 +78,6 @@ class SMAXEnv(ViewedEnv):
 
         return SMAXBattles(game(**env_args), n)
 
-    def reset(self, seed: int) -> None:
-        """Begin a battle drawn from `seed`, 32 bits."""
-        (self.view,) = self._battles.reset([0], [seed])
-
-    def step(self, actions: np.ndarray) -> tuple[float, bool, bool, dict[str, float]]:
-        """Take one joint action, (N,) integers."""
-        (outcome,) = self._battles.step([0], actions[None])
-        *result, self.view = outcome
-        return tuple(result)
-
     def action_names(self) -> Sequence[str]:
         """Return north, east, south, west, stop, attack 0, attack 1, …"""
-        return self._battles.action_names
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to free."""
+        return self.batch.action_names
