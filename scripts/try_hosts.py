@@ -9,10 +9,11 @@ step that failed and its last line.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,12 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "src")]
 
 from plugin.interpreter import described
 from plugin.mendings import NAMES
+from study_runs.process import kill
+from utils.arguments import Parser
 from utils.errors import RunFailedError, UserError
 from utils.exits import exit_code
 
-MINUTES = 30  # for one command, which takes some seconds on an idle core
+MINUTES = 30.0  # for one command, which takes some seconds on an idle core
 SHORT = (
     "batch_size_run=2", "batch_size=4", "buffer_size=32", "t_max=300", "test_nepisode=2", "test_interval=200",
     "log_interval=100", "runner_log_interval=100", "learner_log_interval=40", "seed=1", "use_cuda=False",
@@ -62,10 +65,22 @@ def _work(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> Namespace:
-    parser = ArgumentParser(description="The plugin in hosts, on several Pythons.")
+    parser = Parser(prog="python scripts/try_hosts.py", description="The plugin in hosts, on several Pythons.")
     parser.add_argument("--host", nargs=2, action="append", metavar=("NAME", "PATH"), required=True)
     parser.add_argument("--python", nargs="+", required=True, help="interpreters, each with what the host needs")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for _, path in args.host:
+        if not (Path(path) / "src/main.py").is_file():
+            raise UserError(f"{path}: holds no src/main.py; give the root of a checkout of PyMARL2 or EPyMARL")
+    args.python = [_absolute(python) for python in args.python]
+    return args
+
+
+def _absolute(python: str) -> str:
+    found = shutil.which(python)
+    if found is None:
+        raise UserError(f"--python {python}: no program; give an interpreter with what the hosts need")
+    return os.path.abspath(found)  # not where a link leads: a virtual environment's Python is one
 
 
 def _name(python: str) -> str:
@@ -99,7 +114,7 @@ def _tried(root: Path, python: str) -> str:
     before = _files(root)
     qmix = _trained("QMIX before", root, python, "qmix")
     command = [python, REPOSITORY / "scripts/install_plugin.py", root, "--python", python]
-    installed = _run(root, command)
+    installed = _run("install", root, command)
     if installed.returncode == 2 and _files(root) == before:
         return f"refused: {_last(installed)}"
     if installed.returncode:
@@ -142,17 +157,24 @@ def _trained(step: str, root: Path, python: str, config: str) -> tuple[dict[str,
 
 
 def _said(step: str, root: Path, python: str, *words: object) -> str:
-    run = _run(root, [python, *words])
+    run = _run(step, root, [python, *words])
     if run.returncode:
         raise FailedStepError(f"{step}: {_last(run)}")
     return run.stdout + run.stderr
 
 
-def _run(root: Path, command: Sequence[object]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run([*map(str, command)], cwd=root, capture_output=True, text=True, timeout=60 * MINUTES)
-    except subprocess.TimeoutExpired as late:
-        raise FailedStepError(f"{Path(command[1]).name}: took more than {MINUTES} minutes") from late
+def _run(step: str, root: Path, command: Sequence[object]) -> subprocess.CompletedProcess[str]:
+    words = [*map(str, command)]
+    with subprocess.Popen(
+        words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60 * MINUTES)
+        except subprocess.TimeoutExpired as late:
+            raise FailedStepError(f"{step}: took more than {MINUTES:g} minutes") from late
+        finally:
+            kill(process)  # and a host's environments, which may hang where it does
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def _last(run: subprocess.CompletedProcess[str]) -> str:
