@@ -49,6 +49,11 @@ def test_a_first_row_in_the_middle_has_nothing_from_the_episode_before():
     th.testing.assert_close(segment.reward[0, 3], th.tensor([0.0, 1.0]))
 
 
+def test_in_an_episode_that_has_ended_nothing_goes_on():
+    stays = one(rows=[3, 4, 4, 4], last=(1,), ended=(2, 3))
+    assert goes_on(stays["terminated"].squeeze(-1), stays, False)[0].tolist() == [1, 0, 0, 0]
+
+
 @pytest.mark.parametrize("ends, expected", [(False, 1.0), (True, 0.0)])
 def test_a_time_limit_is_an_end_only_if_asked_for(ends, expected):
     segments = one(last=(4,), cut_off=True)

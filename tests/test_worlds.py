@@ -181,6 +181,11 @@ def test_a_dream_is_the_models_step_repeated(name, likeliest):
         seen.append(features)
         return actions, th.full((3, toy.N), float(len(taken))), latents.one_hot(actions[..., 0], avail.float())
 
+    def of_row(said, absent):
+        told.append(said)
+        return avail, absent
+
+    model.imagined_avail, told = of_row, []
     dream = model.imagine(start, avail, absent, actor, 4)
     state = start
     for step in range(4):
@@ -193,6 +198,7 @@ def test_a_dream_is_the_models_step_repeated(name, likeliest):
             said = model.decode(state, after)
         th.testing.assert_close(dream.reward[:, step], model.rewards.mean(said.reward))
         th.testing.assert_close(dream.goes_on[:, step], said.goes_on.sigmoid())
+        assert told[step].avail.equal(said.avail), "what can be done at a row is decoded from that row"
         state = after
     assert dream.states.h.shape == (3, 5, toy.N, model.H) and not dream.states.h.requires_grad
 
@@ -251,6 +257,17 @@ def test_an_agents_prior_reads_the_global_latent_that_was_asked_for(likeliest):
         p_g = observed.prior[1]
         z_g = observed.states.z_g if reads == "posterior" else latents.mode(p_g).flatten(-2)
         th.testing.assert_close(observed.prior[0], model.log_p(model.agent_prior(observed.states.h, z_g)))
+
+
+def test_both_levels_of_a_row_are_inferred_and_imagined_from_that_rows_own_states(likeliest):
+    model, given = toy.world("mabl"), segment()
+    observed = model.observe(given)
+    q_g = model.global_posterior(observed.states.h_g, given.state, observed.states.z)
+    th.testing.assert_close(observed.posterior[1], model.log_p(q_g))
+    before = each(lambda x: x[:, 2], observed.states)
+    after = model.imagine_step(before, given.actions[:, 2], None)
+    for z, prior in ((after.z_g, model.global_prior(after.h_g)), (after.z, model.agent_prior(after.h, after.z_g))):
+        assert z.equal(latents.mode(model.probabilities(prior)).flatten(-2))
 
 
 def test_a_single_global_latent_serves_all_agents():

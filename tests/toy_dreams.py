@@ -85,14 +85,14 @@ def whole_episodes(n, rng):
     return segment(Segments(rows, first, last, th.zeros_like(first)))
 
 
-def trained_world(name, steps=1200, seed=0, **changed):
+def trained_world(name, steps=1000, seed=0, **changed):
     """A model of the toy world that has learnt it by heart."""
-    given = dict(unimix=0.0, hidden=32, groups=2, classes=4, decoder_weight=10.0)
+    given = dict(unimix=0.0, hidden=64, groups=1, classes=4, decoder_weight=10.0)
     model, rng = world(name, **given | changed), np.random.default_rng(seed)
-    optimiser = th.optim.Adam(model.parameters(), lr=5e-3)
+    optimiser = th.optim.Adam(model.parameters(), lr=1e-2)
     schedule = th.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
     for _ in range(steps):
-        given = whole_episodes(6, rng)
+        given = whole_episodes(8, rng)
         losses, _ = model.losses(given, model.observe(given))
         optimiser.zero_grad()
         sum(losses.values()).backward()

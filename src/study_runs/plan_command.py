@@ -16,20 +16,22 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from study_runs import asked
+from study_runs.equal_minutes import refuse_equal, write_equal
 from study_runs.planned_run import PlannedRun
 from study_runs.views import described, study_console
 from utils.errors import RunFailedError, UserError
 
 MAIN = Path(__file__).parents[1] / "main.py"
-ENTRIES = 5  # of the training figures in a short run; the last two count, in which learning goes on
+ENTRIES = 5  # of the training figures in a short run; what passes between the third and the last counts
 SHORT = {"save_model": "false", "absolute_factor": "0", "test_interval": "2000000000", "test_nepisode": "1"}
 
 
 class Speed(NamedTuple):
-    """What a short run took: seconds per step of training, and of evaluation, and steps per episode."""
+    """What a short run took: seconds per step of training, of evaluation, and of the learner; steps per episode."""
 
     training: float
     playing: float
+    learning: float
     episode: float
 
 
@@ -38,6 +40,8 @@ def configure(parser: ArgumentParser) -> None:
     asked.configure_file(parser)
     told = "environment steps of each short run (20,000); learning has to begin within the first half"
     parser.add_argument("--steps", type=int, default=20_000, metavar="N", help=told)
+    equal = "write the study again, a file per task, with as many updates_per_run as fit into the dearest one's time"
+    parser.add_argument("--equal-minutes", type=Path, metavar="FOLDER", help=equal)
 
 
 def work(args: Namespace) -> None:
@@ -48,13 +52,19 @@ def work(args: Namespace) -> None:
     kinds: dict[tuple[str, str, str | None], list[PlannedRun]] = {}
     for run in study.runs:
         kinds.setdefault((run.task, run.algorithm, run.variant), []).append(run)
+    if args.equal_minutes is not None:
+        refuse_equal(args.equal_minutes, study.runs)
     console = study_console()
-    hours = {}
+    speeds, hours = {}, {}
     for runs in kinds.values():
-        seconds = duration(runs[0].settings, measured(runs[0], args.steps, study.running["cpus_per_run"] or 1))
-        hours[runs[0].name] = seconds
+        speed = measured(runs[0], args.steps, study.running["cpus_per_run"] or 1)
+        seconds = duration(runs[0].settings, speed)
+        speeds[runs[0].name], hours[runs[0].name] = speed, seconds
         console.print(f"{_kind(runs[0])}: {described(seconds)} for each of {len(runs)}", markup=False)
     console.print(plan(list(kinds.values()), hours, study.running["jobs"]))
+    if args.equal_minutes is not None:
+        for path, updates in write_equal(args.equal_minutes, args.file, [runs[0] for runs in kinds.values()], speeds):
+            console.print(f"{path}: updates_per_run {updates}", markup=False)
 
 
 def measured(run: PlannedRun, steps: int, threads: int) -> Speed:
@@ -76,12 +86,17 @@ def measured(run: PlannedRun, steps: int, threads: int) -> Speed:
 
 
 def speed_of(figures: Mapping[str, Any]) -> Speed:
-    """Return the speed of a run's last two entries of training figures."""
-    def last(name: str) -> float:
-        return fmean(figures[name]["values"][-2:]) if name in figures else 0.0
+    """Return a run's speed between its third last and its last entry of training figures, which speak of all before."""
+    steps = figures["steps_per_second"]["steps"]
+    then, now = (steps[k] / figures["steps_per_second"]["values"][k] for k in (-3, -1))  # seconds since the start
+    passed = steps[-1] - steps[-3]
 
-    step = 1 / last("steps_per_second")
-    return Speed(step, step * (last("time_act") + last("time_env")), last("ep_length_mean"))
+    def of(phase: str) -> float:
+        shares = figures[f"time_{phase}"]["values"] if f"time_{phase}" in figures else (0, 0, 0)
+        return (shares[-1] * now - shares[-3] * then) / passed
+
+    episode = fmean(figures["ep_length_mean"]["values"][-2:])
+    return Speed((now - then) / passed, of("act") + of("env"), of("learn"), episode)
 
 
 def duration(settings: Mapping[str, Any], speed: Speed) -> float:
