@@ -11,6 +11,7 @@ PACKAGES = {
     "mamujoco": ("gymnasium_robotics", "mujoco"),
     "smax": ("jaxmarl",),
     "overcooked": ("jaxmarl",),
+    "vmas": ("vmas",),
 }
 
 

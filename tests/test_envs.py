@@ -37,7 +37,7 @@ TEAM = {
     "info_sums": None, "remake": "auto",
 }  # fmt: skip
 OWN = TEAM | {"common_reward": False}
-UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2"}  # no picture, or not without a screen
+UNDRAWN = {"lbforaging:Foraging-8x8-2p-3f-v3", "rware:rware-tiny-2ag-v2", "vmas-balance"}  # not without a screen
 COUNTING = {"n_agents": 3, "n_actions": 4, "episode_limit": 6}
 CASES = [
     ("lbf", {"key": "Foraging-2s-8x8-2p-2f-coop-v2", **LBF}),
@@ -60,6 +60,8 @@ CASES = [
     ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 6, **TEAM}),
     ("gymma", {"key": "pz-mpe-simple-speaker-listener-v4", "time_limit": 5, **TEAM}),
     ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 4, **OWN}),
+    ("gymma", {"key": "pz-mpe-simple-spread-v3", "time_limit": 3, **TEAM, "kwargs": '{"continuous_actions": true}'}),
+    ("gymma", {"key": "vmas-balance", "time_limit": 3, **TEAM}),
     ("gymma", {"key": "Pendulum-v1", "time_limit": 4, **TEAM}),
     ("own", {"env": "envs.example_batch:Ring", "kwargs": '{"size": 4}'}),
     ("own", {"env": "envs.matrix_game:MatrixGameEnv", "kwargs": '{"key": "climbing"}'}),
@@ -89,7 +91,7 @@ def params(names=tuple(ENVS)):
             name,
             env_args,
             id=f"{name}-{'-'.join(str(env_args[word]) for word in SAID if word in env_args)}",
-            marks=needs(name),
+            marks=needs("vmas" if str(env_args.get("key")).startswith("vmas-") else name),
         )
         for name, env_args in CASES
         if name in names

@@ -87,6 +87,33 @@ def test_the_warehouse_equals_the_package_and_its_own_limit_is_ours():
         assert env.step(actions) == (sum(rewards), False, step == 510, {})
 
 
+@needs("vmas")
+def test_a_scenario_of_vmas_equals_the_package_and_keeps_its_own_draws():
+    env, other = make("vmas-dropout", 12), make("vmas-dropout", 12)
+    from envs.vmas_scenarios import vmas
+
+    package = vmas.make_env("dropout", num_envs=1, continuous_actions=False, seed=4)
+    theirs = package.reset(seed=4)
+    env.reset(4)
+    rng = np.random.default_rng(0)
+    for step in range(12):
+        np.testing.assert_array_equal(env.get_obs(), np.stack([each[0].numpy() for each in theirs]))
+        actions = rng.integers(0, env.info.n_actions, env.info.n_agents)
+        other.reset(step)  # draws of another one, which are none of this one's
+        theirs, rewards, _, _ = package.step([[int(action)] for action in actions])
+        assert env.step(actions)[0] == sum(float(reward) for reward in rewards)
+    with pytest.raises(UserError, match="'n_agent': 4} passed but not used by the scenario"):
+        make("vmas-balance", kwargs='{"n_agent": 4}')
+    assert "gym" not in sys.modules or sys.modules["gym"] is not gymnasium
+
+
+def test_the_state_is_the_environments_own_under_pymarls_name_too(register, monkeypatch):
+    monkeypatch.setattr(Acting, "get_state", lambda self: np.full(7, 2.0), raising=False)
+    env = make(register(actions=Discrete(2)))
+    env.reset(0)
+    assert env.info.state_size == 7 and (env.get_state() == 2).all()
+
+
 def test_agents_with_fewer_actions_and_shorter_views_are_padded():
     env = make("pz-mpe-simple-speaker-listener-v4", state="concat")
     env.reset(0)
@@ -278,6 +305,13 @@ def long_views(init):
     return longer
 
 
+def test_a_missing_vmas_is_one_line_with_the_command(monkeypatch):
+    monkeypatch.delitem(sys.modules, "envs.vmas_scenarios", raising=False)
+    monkeypatch.setitem(sys.modules, "vmas", None)
+    with pytest.raises(UserError, match=r"needs the Python package vmas.*`pip install -r requirements-vmas\.txt"):
+        make("vmas-balance")
+
+
 def test_one_agent_without_tuples_is_a_team_of_one():
     env, package = make("CartPole-v1", 300), gymnasium.make("CartPole-v1")
     seen, _ = package.reset(seed=5)
@@ -333,6 +367,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line():
         ("mpe2.simple_spread_v3", "mpe2.simple_spread_v3", None, "mpe2-simple_spread_v3"),
         ("pz-sisl-pursuit-v5", "pettingzoo.sisl.pursuit_v5", None, "pettingzoo-sisl-pursuit_v5"),
         ("CartPole-v1", None, "CartPole-v1", "CartPole-v1"),
+        ("vmas-balance", "vmas", "vmas-balance", "vmas-balance"),
         ("some.package:space/Env-v0", "some.package", "space/Env-v0", "space-Env-v0"),
     ],
 )
@@ -354,6 +389,7 @@ def test_keys_name_a_module_and_a_task(key, module, task, name):
         ("pz-nowhere-x-v0", "no module pettingzoo.nowhere"),
         ("nowhere:Env-v0", "neither a file nowhere.py in .* nor a Python package nowhere; .* requirements-gymma.txt"),
         ("os.path", "no parallel_env"),
+        pytest.param("vmas-balanc", "knows no vmas-balanc; did you mean vmas-balance", marks=needs("vmas")),
     ],
 )
 def test_keys_that_cannot_be_played_are_refused_in_one_line(key, why):

@@ -52,8 +52,8 @@ class Game(ABC):
 
     @cached_property
     def state(self) -> Callable[[], Any] | None:
-        """The environment's own `state()`, if it has one."""
-        methods = (getattr(env, "state", None) for env in (self.env, bare(self.env)))
+        """The environment's own `state()`, or PyMARL's `get_state()`, if it has one."""
+        methods = (getattr(env, name, None) for name in ("state", "get_state") for env in (self.env, bare(self.env)))
         return next((method for method in methods if callable(method)), None)
 
 

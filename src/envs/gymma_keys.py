@@ -1,10 +1,10 @@
 """What a key of Gymnasium or PettingZoo names, and how its environment is found and made.
 
 A key is `package:Id` (the package is imported, then Gymnasium makes Id), an Id that Gymnasium knows by itself,
-EPyMARL's `pz-family-some-name-v3`, or the module that this stands for (`mpe2.some_name_v3` where the family is mpe,
-else `pettingzoo.family.some_name_v3`), any other module with PettingZoo's `parallel_env()` or `env()`, or
-`module:Name` of a class or function that makes an environment of either kind. A module may be a single file in the
-directory that the program is started from.
+EPyMARL's `vmas-scenario` (see `envs.vmas_scenarios`), its `pz-family-some-name-v3`, or the module that this stands for
+(`mpe2.some_name_v3` where the family is mpe, else `pettingzoo.family.some_name_v3`), any other module with PettingZoo's
+`parallel_env()` or `env()`, or `module:Name` of a class or function that makes an environment of either kind. A module
+may be a single file in the directory that the program is started from.
 """
 
 import copy
@@ -31,7 +31,10 @@ from envs.task_code import (
     running,
 )
 from utils.errors import UserError
+from utils.naming import to_install
 
+VMAS = "vmas-"
+VMAS_ASKS = f"run `{to_install('requirements-vmas.txt --no-deps')}`"
 FORM = "[package:]Id, pz-family-name-vN, module, or module:Class, as rware:rware-tiny-2ag-v2 or mytask:Warehouse"
 _OWN_LIMITS = ("max_cycles", "max_episode_steps", "max_steps")  # what environments call time limits of their own
 
@@ -51,6 +54,8 @@ def parse_key(key: str) -> Key:
     if match := re.fullmatch(r"pz-([a-z0-9]+)-([a-z0-9-]+-v[0-9]+)", key):
         family, name = match[1], match[2].replace("-", "_")
         return Key(f"mpe2.{name}" if family == "mpe" else f"pettingzoo.{family}.{name}", None)
+    if key.startswith(VMAS):
+        return Key("vmas", key)
     if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", key, re.ASCII):
         return Key(key, None)
     if match := re.fullmatch(r"(?:([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):)?(\w[\w./-]*)", key, re.ASCII):
@@ -63,6 +68,8 @@ def parse_key(key: str) -> Key:
 def find(key: str, time_limit: int, kwargs: Mapping[str, Any]) -> Callable[[], Game]:
     """Return what makes the environment of a key, as a new one each time; raise `UserError` if there is none."""
     found, where = parse_key(key), f"env_args.key={key}"
+    if key.startswith(VMAS):
+        _register_scenarios(where)
     module = find_module(found.module, where, _submodules) if found.module else None
     if found.task is not None and (found.task in gymnasium.registry or not hasattr(module, found.task)):
         return _registered(where, found.task, module, time_limit, kwargs)
@@ -71,6 +78,13 @@ def find(key: str, time_limit: int, kwargs: Mapping[str, Any]) -> Callable[[], G
     limits = {name: time_limit for name in _OWN_LIMITS if name in known}
     check_arguments(takes, kwargs, where, given=limits)
     return _drawn(where, partial(make, **(limits | dict(kwargs))), "render_mode" in known)
+
+
+def _register_scenarios(where: str) -> None:
+    try:
+        import envs.vmas_scenarios  # noqa: F401  registers them
+    except ModuleNotFoundError as missing:
+        raise UserError(f"{where}: it {needs(missing.name or '')}: {VMAS_ASKS}") from missing
 
 
 def _submodules(module: ModuleType) -> list[str]:

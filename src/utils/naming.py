@@ -24,7 +24,7 @@ def to_install(requirements: str) -> str:
     name = requirements.split()[0].removesuffix(".txt").removeprefix("requirements").lstrip("-")
     if not INSTALLED:
         return f"pip install -r {requirements}"
-    if name == "sc2":  # its packages ask for what cannot be had, so pip is told not to ask
+    if "--no-deps" in requirements:  # its packages ask for what cannot be had, so pip is told not to ask
         return f"pip install -r {SRC.parent / requirements}"
     return f"pip install 'mmsa-pymarl[{name}]'" if name else "pip install --force-reinstall mmsa-pymarl"
 
