@@ -34,8 +34,8 @@ from utils.naming import typed
 TEST_RETURN = "test_return_mean"
 PANELS_PER_ROW = 3
 NOT_A_DIFFERENCE = {"seed", "local_results_path", "checkpoint_path", "save_model", "save_model_interval", "device",
-                    "threads", "use_tensorboard", "runner", "log_interval", "learner_log_interval",
-                    *FOR_HOSTS}  # fmt: skip
+                    "threads", "use_tensorboard", "use_wandb", "wandb_mode", "wandb_project", "wandb_team",
+                    "wandb_group", "runner", "log_interval", "learner_log_interval", *FOR_HOSTS}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from utils.naming import typed
 
 _LABEL = "to keep runs apart, give each its own local_results_path"
 _PER = "not here: replay draws its episodes uniformly"
-_WANDB = "not here: figures are in the archive's metrics.json, and with use_tensorboard=True in TensorBoard files"
+_CHECKPOINTS = "not here: checkpoints stay in the archive, see save_model_interval"
 _ADAM = "not here: the optimiser is Adam, with lr and optim_eps"
 _SC2_LOOK = "not here: games run without a window; save_replay=True with evaluate=True keeps the game's own replays"
 _REPLAYS = "save_replay=True with evaluate=True writes replays into the run's folder"
@@ -38,15 +38,11 @@ SETTINGS = {
     "save_path": "it is local_results_path here; checkpoints lie in the run's folder, see save_model_interval",
     "load_step": "name the step's folder: checkpoint_path=<the run's folder>/checkpoints/t_<steps>",
     "render": f"{typed('record')} <the run's folder> makes a film of greedy episodes",
-    "use_wandb": _WANDB,
-    "wandb_team": _WANDB,
-    "wandb_project": _WANDB,
-    "wandb_mode": _WANDB,
-    "wandb_save_model": _WANDB,
-    "wandb_save_model_interval": _WANDB,
-    "project": _WANDB,
-    "entity": _WANDB,
-    "group": _WANDB,
+    "wandb_save_model": _CHECKPOINTS,
+    "wandb_save_model_interval": _CHECKPOINTS,
+    "project": "it is wandb_project here, with use_wandb=True",
+    "entity": "it is wandb_team here, with use_wandb=True",
+    "group": "it is wandb_group here, with use_wandb=True",
     # networks
     "hidden_dim": "it is rnn_hidden_dim here",
     "hypernet_layers": "hypernetworks have two layers here; hypernet_embed is their width",

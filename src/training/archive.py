@@ -17,9 +17,9 @@ from training.loop import train
 from training.observer import ArchiveObserver, no_place
 from training.post_mortem import failed_update
 from training.resuming import save
-from training.told_to_scripts import as_lists, keeper
+from training.sinks import check_places, figures_leave, wandb_id
+from training.told_to_scripts import as_lists
 from utils.errors import PassingError
-from utils.files import writing
 from utils.logging import Console
 from utils.memory import no_room
 from utils.printing import printed_to
@@ -35,11 +35,14 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
 
     Errors and stops leave through it, so `run.json` says how the run ended. Returns the folder.
     """
+    check_places(run.args)
     # sacred's own look at git fails in a repository without commits; `commit_of` does not.
     experiment = Experiment("mmsa-pymarl", base_dir=str(SOURCE), save_git_info=False)
     experiment.add_config(archived(settings))
     observer = ArchiveObserver(_new_root(run) if resumed is None else resumed.parent, resumed)
     info = said_of_code(run, resumed) | as_lists(run.logger.history)
+    if run.args.use_wandb:
+        info["wandb_id"] = wandb_id(info)
     observer.begin(archived(settings), info)
     run.notes += [observer.said] if observer.said else []
     experiment.observers.append(observer)
@@ -47,9 +50,9 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     @experiment.main
     def _main(_run: Any) -> float:
         _run.info |= info
-        run.logger.sinks += [lambda key, value, t: _run.log_scalar(key, value, t), keeper(_run)]
         try:
-            _work(run, observer, resumed)
+            with figures_leave(run, _run, observer.folder, archived(settings), resumed is not None):
+                _work(run, observer)
         except NotFiniteError as bad:
             raise failed_update(run, Path(observer.dir), bad) from bad
         except (MemoryError, RuntimeError) as why:
@@ -67,12 +70,9 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
     return observer.folder
 
 
-def _work(run: Run, observer: ArchiveObserver, resumed: Path | None) -> None:
-    """Train or evaluate, with what is said and logged going where it belongs."""
+def _work(run: Run, observer: ArchiveObserver) -> None:
+    """Train or evaluate, with what is said going where it belongs."""
     args, folder = run.args, Path(observer.dir)
-    writer = _tensorboard(folder, None if resumed is None else run.t_env + 1) if args.use_tensorboard else None
-    if writer is not None:
-        run.logger.sinks.append(writing(folder / "tb")(writer.add_scalar))
     console = Console(run.t_env, args.t_max, f"{args.name} {run.task}")
     for line in [f"archive: {folder}", *run.runner.info.notes, *([] if run.transfer is None else run.transfer.lines())]:
         console.say(line)
@@ -89,8 +89,6 @@ def _work(run: Run, observer: ArchiveObserver, resumed: Path | None) -> None:
                     evaluate_best(run, folder, console)
     finally:
         console.close()
-        if writer is not None:
-            writing(folder / "tb")(writer.close)()
     console.say(f"archive: {folder}")
 
 
@@ -103,10 +101,3 @@ def _new_root(run: Run) -> Path:
     except OSError as why:
         raise no_place(f"local_results_path={results}", why) from why
     return root
-
-
-def _tensorboard(folder: Path, purge_step: int | None) -> Any:
-    """Return the writer of TensorBoard's files; what earlier ones say from `purge_step` on is not shown any more."""
-    from torch.utils.tensorboard import SummaryWriter  # slow to import, and seldom asked for
-
-    return SummaryWriter(str(folder / "tb"), purge_step=purge_step)
