@@ -144,12 +144,12 @@ def answered(given: Given, bin_folder: Path, folder: Path) -> str:
     return ""
 
 
-def tried(extra: str, bin_folder: Path, folder: Path) -> list[str]:
-    """Give all commands of an extra ("" for none), print each answer that is wrong, and return these."""
+def tried(extra: str, known: list[str], bin_folder: Path, folder: Path) -> list[str]:
+    """Give all commands of an extra ("" for none, `all` for all `known`), print each answer that is wrong, and return these."""
     folder.mkdir()
     (folder / "tiny.yaml").write_text(STUDY)
     (folder / "space.yaml").write_text(SEARCH)
-    asked = ALONE if not extra else WITH[extra] if extra in WITH else [one for many in WITH.values() for one in many]
+    asked = ALONE if not extra else [given for name in ([extra] if extra in WITH else known) for given in WITH[name]]
     wrong = []
     for given in asked:
         if why := answered(given, bin_folder, folder):
@@ -172,13 +172,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="try-install-") as text:
         root = Path(text)
         wheel = args.wheel.resolve() if args.wheel else built(root / "dist")
+        known = [extra for extra in extras_of(wheel) if extra in WITH]
         for extra in args.extra or ["", *extras_of(wheel)]:
             began = time.monotonic()
             what = f"{wheel}[{extra}]" if extra else str(wheel)
             with tempfile.TemporaryDirectory(prefix="venv-", dir=root) as venv:
                 bin_folder = installed(args.python, args.install, what, Path(venv))
                 ready = time.monotonic()
-                wrong[extra] = tried(extra, bin_folder, root / f"in-{extra or 'alone'}")
+                wrong[extra] = tried(extra, known, bin_folder, root / f"in-{extra or 'alone'}")
             took = f"installed in {ready - began:.0f} s, tried in {time.monotonic() - ready:.0f} s"
             print(f"{'WRONG' if wrong[extra] else 'ok':6} [{extra}]  {took}", flush=True)
     print(json.dumps({extra: many for extra, many in wrong.items() if many}))

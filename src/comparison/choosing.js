@@ -16,8 +16,9 @@ document.querySelectorAll('.js-plotly-plot').forEach(plot => {
     const clicked = plot.data[event.curveNumber].meta;
     if (clicked.is !== 'heading') choose(told => told.name === clicked.name, !clicked.grey);
     else {
-      const mine = plot.data.filter(trace => trace.meta.family === clicked.family && trace.meta.is !== 'heading');
-      choose(told => told.family === clicked.family, !mine.some(trace => trace.meta.grey));
+      const mine = plot.data.map(trace => trace.meta).filter(told => told.family === clicked.family && told.is !== 'heading');
+      const names = new Set(mine.map(told => told.name));  // pictures over all tasks have no families
+      choose(told => names.has(told.name), !mine.some(told => told.grey));
     }
     return false;
   });
