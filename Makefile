@@ -1,4 +1,4 @@
-# make demo, make test: everything from a fresh clone on. make clean removes the virtual environment.
+# make demo, make test, make docs: everything from a fresh clone on. make clean removes the virtual environment.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -16,7 +16,7 @@ DEMO_ARGS    := --config=mmsa --env-config=lbf with env_args.key=Foraging-5x5-2p
                 target_update_interval=50 test_interval=5000 log_interval=5000 threads=2 seed=1
 DEMO_RESULTS := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test clean bad-torch
+.PHONY: demo test docs clean bad-torch
 
 demo: $(VENV)/.requirements
 	$(BIN)/python src/main.py $(DEMO_ARGS) local_results_path=$(DEMO_RESULTS)
@@ -28,6 +28,10 @@ test: $(VENV)/.requirements-dev
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+
+docs: $(VENV)/.requirements-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
 
 clean:
 	rm -rf $(VENV)

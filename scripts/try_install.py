@@ -145,7 +145,7 @@ def answered(given: Given, bin_folder: Path, folder: Path) -> str:
 
 
 def tried(extra: str, known: list[str], bin_folder: Path, folder: Path) -> list[str]:
-    """Give all commands of an extra ("" for none, `all` for all `known`), print each answer that is wrong, and return these."""
+    """Give all commands of an extra ("" for none, `all` for all `known`), print wrong answers, return their words."""
     folder.mkdir()
     (folder / "tiny.yaml").write_text(STUDY)
     (folder / "space.yaml").write_text(SEARCH)
