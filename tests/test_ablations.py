@@ -123,7 +123,7 @@ def test_without_a_world_model_and_sale_it_is_qmix():
 def test_mbvd_is_mmsa_without_sale_and_with_losses_that_have_no_weights():
     mbvd, ablation = (resolve(name, "matrix_game", {}, CONFIG_DIR) for name in ("mbvd", "mmsa_no_sale"))
     changed = {key: mbvd[key] for key in mbvd if mbvd[key] != ablation[key]}
-    weights = {"kl_reduction": "sum", "kl_normal_coef": 1.0, "rec_coef": 1.0, "rec_hidden_coef": 1.0}
+    weights = {"kl_reduction": "sum", "kl_normal_coef": 1.0, "rec_coef": 1.0, "rec_hidden_coef": 1.0, "avail_coef": 1.0}
     assert changed == {"name": "mbvd", "rollout_agg": "gru_reverse", "wm_td_grad": False, **weights}
     settings = {key: value for key, value in changed.items() if key != "name"}
     one, other = make_learner("mbvd"), make_learner("mmsa", agent="rnn", wm_sale=False, **settings)
@@ -131,7 +131,40 @@ def test_mbvd_is_mmsa_without_sale_and_with_losses_that_have_no_weights():
     losses, _ = one.losses(EpisodeRows(make_batch()))
     th.manual_seed(1)
     again, _ = other.losses(EpisodeRows(make_batch()))
-    assert losses.keys() == {"loss_td", "loss_kl", "loss_rec"} == again.keys()
+    assert losses.keys() == {"loss_td", "loss_kl", "loss_rec", "loss_avail"} == again.keys()
     assert all(losses[name] == again[name] for name in losses)
     gradients = th.autograd.grad(losses["loss_td"], list(one.world_model.parameters()), allow_unused=True)
     assert all(gradient is None for gradient in gradients)
+
+
+def test_mbvd_learns_which_actions_there_are_and_imagines_no_others():
+    learner, batch = make_learner("mbvd", kl_coef=0, wm_sample=False), make_batch()  # else it takes more updates
+    batch.array("avail_actions")[..., 1:] = batch.array("avail_actions")[..., :1]  # all of them, or none but 0
+    batch.array("avail_actions")[..., 0] = batch.array("filled")
+    batch.array("obs")[..., 0] = batch.array("avail_actions")[..., 1]  # which can be seen
+    rows = EpisodeRows(batch)
+    with th.no_grad():
+        h = learner.agent.encode(learner.mac.build_inputs(rows), rows.sizes)
+    adam = th.optim.Adam(learner.world_model.parameters(), lr=0.01)
+    for _ in range(150):
+        _, losses, figures = learner.world_model_losses(rows, h)
+        adam.zero_grad()
+        sum(losses.values()).backward()
+        adam.step()
+    assert figures["avail_right"] > 0.95
+    posterior = learner.world_model.posterior(h)
+    predicted = learner.world_model.available(learner.world_model.decode_hidden(posterior.mean))
+    assert (predicted == rows["avail_actions"]).float().mean() > 0.95
+    actions = learner.imagined_actions(learner.world_model.decode_hidden(posterior.mean), th.ones_like(predicted))
+    assert predicted.gather(-1, actions.unsqueeze(-1)).all() and not predicted.all()
+
+
+def test_where_no_action_is_predicted_to_be_available_all_are():
+    model = make_learner("mbvd").world_model
+    with th.no_grad():
+        for parameter in model.avail_decoder.last.parameters():
+            parameter.zero_()
+        model.avail_decoder.last.bias[2] = 1
+        assert model.available(th.zeros(4, N, 8)).nonzero()[:, -1].unique().tolist() == [2]
+        model.avail_decoder.last.bias[2] = -1
+        assert model.available(th.zeros(4, N, 8)).all()

@@ -33,23 +33,26 @@ def changed_places(x, enemies, allies):
     return th.cat([own, enemy, ally.unflatten(-1, (2, 3))[..., allies, :].flatten(-2), rest], dim=-1)
 
 
-@pytest.mark.parametrize("name", ["hpn_rnn", "set_rnn", "sale_rnn"])
+@pytest.mark.parametrize(("name", "heads"), [
+    ("hpn_rnn", 1), ("hpn_rnn", 3), ("set_rnn", 1), ("sale_rnn", 1), ("sale_rnn", 2),
+])  # fmt: skip
 @pytest.mark.parametrize("seed", range(3))
-def test_histories_do_not_know_the_order_of_entities(name, seed):
-    agents, x = agent(name, seed), th.randn(4, 3, INPUTS)
+def test_histories_do_not_know_the_order_of_entities(name, heads, seed):
+    agents, x = agent(name, seed, hpn_heads=heads), th.randn(4, 3, INPUTS)
     other = changed_places(x, [2, 0, 1], [1, 0])
     h, again = agents.encode(x, [4]), agents.encode(other, [4])
     assert (x != other).any() and (h.std() > 0.01)
     th.testing.assert_close(again, h, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_hpn_s_attacks_follow_the_enemies_and_nothing_else_moves(seed):
-    agents, x, order = agent("hpn_rnn", seed), th.randn(4, 3, INPUTS), [2, 0, 1]
+def test_hpn_s_attacks_follow_the_enemies_and_nothing_else_moves(heads, seed):
+    agents, x, order = agent("hpn_rnn", seed, hpn_heads=heads).double(), th.randn(4, 3, INPUTS).double(), [2, 0, 1]
     other = changed_places(x, order, [1, 0])
     q, again = (agents.q_from_hidden(agents.encode(each, [4]), each[..., :OBS]) for each in (x, other))
-    th.testing.assert_close(again[..., :2], q[..., :2], rtol=0, atol=1e-5)
-    th.testing.assert_close(again[..., 2:], q[..., 2:][..., order], rtol=0, atol=1e-5)
+    th.testing.assert_close(again[..., :2], q[..., :2], rtol=0, atol=1e-6)
+    th.testing.assert_close(again[..., 2:], q[..., 2:][..., order], rtol=0, atol=1e-6)
     assert (q[..., 2] - q[..., 3]).abs().max() > 0.01
 
 
@@ -62,6 +65,26 @@ def test_hpn_s_first_layer_has_weights_that_each_entity_makes_itself():
             made = layer.weights[kind].weight.view(7, len(e), -1) @ hidden  # (7, F)
             slow = slow + made @ e
     th.testing.assert_close(layer(x), slow, rtol=1e-4, atol=1e-5)
+
+
+def test_hpn_s_heads_are_averaged_with_learnt_weights():
+    layer, x = shaken(HyperInput(ENTITIES, OBS, INPUTS, out_size=7, hyper_dim=6, heads=3)), th.randn(INPUTS)
+    each = th.zeros(3, 7)
+    for head in range(3):
+        for kind, entities in enumerate((x[2:14].view(3, 4), x[14:20].view(2, 3))):
+            for e in entities:
+                hidden = th.cat([layer.hyper[kind](e).relu(), th.ones(1)])
+                weights = layer.weights[kind].weight[7 * head : 7 * head + 7]
+                each[head] += weights.view(7, len(e), -1) @ hidden @ e
+    slow = layer.of_own(th.cat([x[:2], x[20:]])) + (layer.merge.weight.softmax(dim=0) * each).sum(dim=0)
+    th.testing.assert_close(layer(x), slow, rtol=1e-4, atol=1e-5)
+    agents, h = agent("hpn_rnn", hpn_heads=3), th.randn(8)
+    q, first, shares = agents.q_from_hidden(h, x[:OBS]), agents.encoder.fc1, agents.merge[0].weight.softmax(dim=0)
+    for k, e in enumerate(x[2:14].view(3, 4)):
+        hidden = th.cat([first.hyper[0](e).relu(), th.ones(1)])
+        made = agents.of_h[0].weight.view(3, -1, 8) @ h  # of each head
+        scores = made @ hidden + agents.of_entity[0](hidden)
+        th.testing.assert_close(q[2 + k], (shares[:, 0] * scores).sum(), rtol=1e-4, atol=1e-5)
 
 
 def test_hpn_s_last_layer_has_weights_that_each_enemy_makes_itself():

@@ -74,6 +74,10 @@ WITHOUT_WORLD_MODEL_PAPER = """
     loss_sale_agent
               .  x  x  .  .     -          .         -           -     -      -   -   -    -     -       .      .
 """
+AVAILABLE = """
+    loss_avail
+              .  .  .  .  .     -          .         .           x     x      .   .   .    .     .       .      .
+"""
 FIXED = {"agent_sale_loss": True, "sale_fixed": True}
 # config, switches, the table in pieces: a later row replaces an earlier one of its name
 CASES = {
@@ -101,6 +105,7 @@ CASES = {
         {"imagined_history_coef": 1, "imagined_history_steps": 3, "history_from": "embeddings"},
         [MMSA, HISTORIES_THROUGH_DECODER],
     ),
+    "avail_coef": ("mmsa", {"avail_coef": 1}, [MMSA, AVAILABLE]),
     "wm_sale_grad": ("mmsa", {"wm_sale_grad": True}, [MMSA]),
     "normalised": ("mmsa", {"wm_normalise_phi": True, "wm_normalise_z_sa": True}, [MMSA]),
     "rec_stop_gradient=false": ("mmsa", {"rec_stop_gradient": False}, [MMSA]),

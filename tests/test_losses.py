@@ -1,5 +1,7 @@
 """The losses of MMSA §4.4 as free functions, and which steps count in a learner's losses."""
 
+import math
+
 import pytest
 import torch as th
 from fixtures_mmsa import ONLINE, drifted, losses_of, make_batch, make_learner, padded, with_garbage
@@ -123,6 +125,18 @@ def assert_only_the_first_is_trained(loss, trained, still):
     assert all(g is None for g in th.autograd.grad(loss, still, allow_unused=True))
 
 
+def test_predicted_availability_is_a_cross_entropy_over_rows_agents_and_actions():
+    logits, avail, weights = th.randn(4, 3, 2, 5), th.rand(4, 3, 2, 5) < 0.5, th.rand(4, 3)
+    loss, right = losses.avail_loss(logits, avail, weights)
+    slow_loss = slow_right = 0.0
+    for b, t, i, a in th.cartesian_prod(*map(th.arange, logits.shape)).tolist():
+        p = logits[b, t, i, a].sigmoid().item()
+        told = p if avail[b, t, i, a] else 1 - p
+        slow_loss -= weights[b, t].item() * math.log(told) / 10
+        slow_right += weights[b, t].item() * (told > 0.5) / 10
+    assert loss.item() == pytest.approx(slow_loss, rel=1e-4) and right.item() == pytest.approx(slow_right, rel=1e-4)
+
+
 LEARNERS = {
     "iql": ("iql", {}),
     "vdn": ("vdn", {}),
@@ -139,6 +153,9 @@ LEARNERS = {
     "online": ("mmsa", ONLINE),
     "imagined histories": ("mmsa", {"imagined_history_coef": 1, "imagined_history_steps": 3}),
     "no world model": ("mmsa_paper", {"use_world_model": False}),
+    "available actions": ("mmsa", {"avail_coef": 1}),
+    "maser": ("maser", {}),
+    "smmae": ("smmae", {}),
 }
 CHANGES = {
     "empty rows": lambda batch: padded(batch, rows=3),

@@ -18,7 +18,7 @@ def build(embed_size=11, **settings):
     th.manual_seed(0)
     given = {"rollout_mode": "latent", "sale": True, "sample": False, "normaliser": "avgl1"}
     given |= {"history_from": "latent", "per_agent": False, "sale_grad": False}
-    given |= {"normalise_phi": False, "normalise_z_sa": False} | settings
+    given |= {"normalise_phi": False, "normalise_z_sa": False, "avail": False} | settings
     return WorldModel(n_agents=N, n_actions=A, hidden_size=H, latent_size=L, embed_size=embed_size, width=12, **given)
 
 

@@ -19,7 +19,7 @@ class SaleMAC(BasicMAC):
         Args:
             agent: whose values to follow: the acting copy or the target copy.
             h: hidden states (…, N, H), real or imagined.
-            avail_actions: (…, N, A) bool. A world model does not imagine availability, so the one of the rollout's
-                starting point is used at all its steps.
+            avail_actions: (…, N, A) bool: what the world model predicts, or where it does not (`avail_coef=0`) the
+                availability of the rollout's starting point, at all its steps.
         """
         return agent.q_imagined(h).masked_fill(~avail_actions, NEVER).argmax(dim=-1)

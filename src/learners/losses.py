@@ -9,6 +9,7 @@ from typing import Any
 import torch as th
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from modules.world_model import Embeddings, Gaussian
 
@@ -108,6 +109,16 @@ def history_loss(h_decoded: Tensor, h: Tensor, weights: Tensor) -> Tensor:
     The agents' histories are constants here: θ, which L_REC trains, is the model's.
     """
     return squared_error(h_decoded, h.detach(), weights)
+
+
+def avail_loss(logits: Tensor, avail: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross entropy of `avail` (B, T, N, A) bool to its logits, and the share that they tell right.
+
+    Both are weighted sums over steps of means over agents and actions; `weights (B, T)`.
+    """
+    errors = functional.binary_cross_entropy_with_logits(logits, avail.float(), reduction="none")
+    right = ((logits > 0) == avail).float()
+    return weighted_sum(errors.mean(dim=(-2, -1)), weights), weighted_sum(right.mean(dim=(-2, -1)), weights)
 
 
 def sale_loss(z_sa: Tensor, z_s_next: Tensor, weights: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def foresee(learner: Any, rows: EpisodeRows, encoded: Encoded, s: Tensor, horizo
         latent=prediction_errors(rows, latents, s),
         hidden=prediction_errors(rows, hiddens, encoded.model_h),
         actions=[
-            learner.mac.imagined_actions(learner.dreamer, h, was) for h, was in zip(hiddens, at_start, strict=True)
+            learner.imagined_actions(h, was) for h, was in zip(hiddens, at_start, strict=True)
         ],
         latents=latents,
         hiddens=hiddens,

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from components.episode_rows import Batch, EpisodeRows
 from learners.learner import Scalars
-from learners.losses import history_loss, kl_loss, reconstruction_losses, sale_loss, weighted_sum
+from learners.losses import avail_loss, history_loss, kl_loss, reconstruction_losses, sale_loss, weighted_sum
 from learners.mmsa_diagnostics import diagnose
 from learners.targets import greedy_actions
 from learners.value_learner import ValueLearner
@@ -32,8 +32,8 @@ class MMSALearner(ValueLearner):
     `sale_normaliser`, `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`,
     `wm_td_grad`, `rec_target`, `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`,
     `imagined_history_steps`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the
-    loss weights `kl_coef`, `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `imagined_history_coef`, `sale_coef`,
-    `agent_sale_coef`.
+    loss weights `kl_coef`, `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `avail_coef`, `imagined_history_coef`,
+    `sale_coef`, `agent_sale_coef`.
     """
 
     SUMS_OVER_ROWS = True
@@ -115,9 +115,9 @@ class MMSALearner(ValueLearner):
         prior = model.prior(embeddings)  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
         kl, kl_parts = kl_loss(ahead, prior, weights, args.kl_alpha, args.kl_normal_coef, args.kl_reduction)
-        rec, rec_parts = self.reconstruction(rows, h, s, embeddings, model.draw(prior))
+        rec_losses, rec_parts = self.reconstruction(rows, h, s, embeddings, model.draw(prior))
 
-        losses = {"loss_kl": args.kl_coef * kl, "loss_rec": rec}
+        losses = {"loss_kl": args.kl_coef * kl, **rec_losses}
         if sale is not None:
             losses["loss_sale"] = args.sale_coef * sale_loss(sale[1], rows.then(z_s), weights)
         if args.imagined_history_coef > 0:
@@ -131,8 +131,8 @@ class MMSALearner(ValueLearner):
 
     def reconstruction(
         self, rows: EpisodeRows, h: Tensor, s: Tensor, embeddings: Embeddings, latent: Tensor
-    ) -> tuple[Tensor, Scalars]:
-        """Return L_REC, weighted, and its parts.
+    ) -> tuple[Scalars, Scalars]:
+        """Return L_REC and, with `avail_coef`, MBVD's loss of available actions, weighted, and their parts.
 
         Args:
             rows: the batch.
@@ -154,13 +154,19 @@ class MMSALearner(ValueLearner):
         rec = args.rec_coef * sum(parts.values())
 
         if args.history_target == "next":
-            told, real, counted = model.imagined(latent, outputs).told, rows.then(h), rows.weights(1)
+            told, told_of, counted = model.imagined(latent, outputs).told, rows.then, rows.weights(1)
         elif args.history_from == "embeddings":
-            told, real, counted = joined(embeddings), rows.now(h), rows.weights(1)
+            told, told_of, counted = joined(embeddings), rows.now, rows.weights(1)
         else:
-            told, real, counted = s, h, rows.weights()
-        parts["rec_h"] = history_loss(model.decode_hidden(told), real, counted)
-        return rec + args.rec_hidden_coef * parts["rec_h"], parts
+            told, told_of, counted = s, lambda x: x, rows.weights()
+        decoded_h = model.decode_hidden(told)
+        parts["rec_h"] = history_loss(decoded_h, told_of(h), counted)
+        losses = {"loss_rec": rec + args.rec_hidden_coef * parts["rec_h"]}
+        if model.avail_decoder is not None:
+            avail = told_of(rows["avail_actions"])
+            loss, parts["avail_right"] = avail_loss(model.avail_decoder(decoded_h), avail, counted)
+            losses["loss_avail"] = args.avail_coef * loss
+        return losses, parts
 
     def imagined_history_loss(self, rows: EpisodeRows, h: Tensor, s: Tensor) -> Tensor:
         """Return the mean over j = 1 … `imagined_history_steps` of ``MSE(h'_{t+j}, sg h_{t+j})``; not in the paper.
@@ -184,14 +190,28 @@ class MMSALearner(ValueLearner):
         model through the rollout with `wm_td_grad`; never f_s and g_s.
         """
         avail = rows["avail_actions"]
+
+        def policy(hidden: Tensor) -> Tensor:
+            return self.imagined_actions(hidden, avail)
+
         with th.set_grad_enabled(self.args.wm_td_grad):
             return self.world_model.imagine(
                 s if self.args.wm_td_grad else s.detach(),
                 greedy_actions(q, avail),
-                policy=lambda hidden: self.mac.imagined_actions(self.dreamer, hidden, avail),
+                policy,
                 horizon=self.args.rollout_horizon,
                 draw=draw,
             )
+
+    def imagined_actions(self, hidden: Tensor, at_start: Tensor) -> Tensor:
+        """Return what agents do in imagined histories ``h' (…, N, H)``: (…, N).
+
+        They choose among the actions that the model predicts to be available, or where it does not (`avail_coef=0`)
+        among those that were `at_start` (…, N, A).
+        """
+        predicts = self.world_model.avail_decoder is not None
+        avail = self.world_model.available(hidden) if predicts else at_start
+        return self.mac.imagined_actions(self.dreamer, hidden, avail)
 
     def agent_losses(self, rows: EpisodeRows, h: Tensor, target_h: Tensor, q: Tensor) -> dict[str, Tensor]:
         """Return the losses of the agents besides L_TD: their own L(f, g), and imagination's distilled head.
@@ -233,4 +253,5 @@ def build_world_model(args: SimpleNamespace) -> WorldModel:
         normalise_phi=args.wm_normalise_phi,
         normalise_z_sa=args.wm_normalise_z_sa,
         sample=args.wm_sample,
+        avail=args.avail_coef > 0,
     )

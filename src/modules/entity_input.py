@@ -1,8 +1,10 @@
 """First layers that treat what is seen alike: entities in another order change nothing.
 
-Letters: N agents, I input size, n entities of a kind, F numbers of each, D hidden size of hypernetworks, H output size.
+Letters: N agents, I input size, n entities of a kind, F numbers of each, D hidden size of hypernetworks, H output size,
+K heads.
 """
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,20 +41,38 @@ class EntityReader(nn.Module):
         return inputs[..., getattr(self, f"kind_{index}")]
 
 
+class MergedHeads(nn.Module):
+    """The mean of K heads, each number's weighted by a softmax of its own; equal weights at the start."""
+
+    def __init__(self, heads: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(th.zeros(heads, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(…, K, X) -> (…, X)``."""
+        return (self.weight.softmax(dim=0) * x).sum(dim=-2)
+
+
 class HyperInput(nn.Module):
     """``W own + Σ_e W_k(e) e``: a hypernetwork for each kind k makes the weights of an entity from its own numbers.
 
     Hao et al., «Boosting Multiagent Reinforcement Learning via Permutation Invariant and Permutation Equivariant
-    Networks» (ICLR 2023), §4.1, with one head. `hidden` is what the output layer of `HPNRNNAgent` reads as well.
+    Networks» (ICLR 2023), §4.1. With several heads it makes as many weights, whose sums over all entities are merged.
+    `hidden` is what the output layer of `HPNRNNAgent` reads as well.
     """
 
-    def __init__(self, entities: Any, obs_size: int, input_size: int, out_size: int, hyper_dim: int) -> None:
+    def __init__(
+        self, entities: Any, obs_size: int, input_size: int, out_size: int, hyper_dim: int, heads: int = 1
+    ) -> None:
         super().__init__()
+        self.heads = heads
         self.read = EntityReader(entities, obs_size, input_size)
         self.of_own = Linear(self.read.own_size, out_size)
         self.hyper = nn.ModuleList(Linear(size, hyper_dim) for size in self.read.sizes)
         # W_k(e) = M_k [relu(A_k e + a_k), 1], for each of the entity's F numbers.
-        self.weights = nn.ModuleList(Linear(size * (hyper_dim + 1), out_size, bias=False) for size in self.read.sizes)
+        made = heads * out_size
+        self.weights = nn.ModuleList(Linear(size * (hyper_dim + 1), made, bias=False) for size in self.read.sizes)
+        self.merge = MergedHeads(heads, out_size) if heads > 1 else None
 
     def hidden(self, entities: Tensor, kind: int) -> Tensor:
         """Return ``[relu(A e + a), 1] (…, n, D+1)`` of entities (…, n, F)."""
@@ -64,11 +84,16 @@ class HyperInput(nn.Module):
         What a hypernetwork makes is linear in ``e ⊗ hidden(e)``, so these are added up over entities first.
         """
         total = self.of_own(self.read.own_part(inputs))
+        if self.merge is None:
+            return sum((weights(products) for weights, products in self._products(inputs)), start=total)
+        heads = sum(weights(products) for weights, products in self._products(inputs))
+        return total + self.merge(heads.unflatten(-1, (self.heads, -1)))
+
+    def _products(self, inputs: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
+        """Yield each kind's `weights`, and what they take: its ``e ⊗ hidden(e)``, added up, (…, F · (D+1))."""
         for kind, weights in enumerate(self.weights):
             entities = self.read.kind(inputs, kind)
-            products = entities.transpose(-1, -2) @ self.hidden(entities, kind)  # (…, F, D+1)
-            total = total + weights(products.flatten(-2))
-        return total
+            yield weights, (entities.transpose(-1, -2) @ self.hidden(entities, kind)).flatten(-2)
 
 
 class SetInput(nn.Module):
@@ -89,16 +114,17 @@ class SetInput(nn.Module):
         return total
 
 
-INPUTS = {"hpn": HyperInput, "set": SetInput}
+INPUTS = ("hpn", "set")
 
 
 def entity_input(form: str, input_size: int, args: SimpleNamespace) -> nn.Module:
     """Return a first layer for inputs of that size. Raises ValueError where nothing is known of observations.
 
-    Reads from `args`: `entities`, `obs_shape`, `rnn_hidden_dim`, `entity_dim` (D), `share_parameters`.
+    Reads from `args`: `entities`, `obs_shape`, `rnn_hidden_dim`, `entity_dim` (D), `hpn_heads` (K), `share_parameters`.
     """
     if args.entities is None:
         raise ValueError(f"{form} has to know what an observation is made of: {KNOWN}")
     if not args.share_parameters:
         raise ValueError(f"{form} is for agents that share their parameters: take share_parameters=True")
-    return INPUTS[form](args.entities, args.obs_shape, input_size, args.rnn_hidden_dim, args.entity_dim)
+    sizes = args.obs_shape, input_size, args.rnn_hidden_dim, args.entity_dim
+    return SetInput(args.entities, *sizes) if form == "set" else HyperInput(args.entities, *sizes, args.hpn_heads)

@@ -131,6 +131,7 @@ class WorldModel(nn.Module):
     - `sale_grad`: gradients pass through z^s and z^sa to ŝ, with f_s and g_s held fixed; else they stop there.
     - `normalise_phi`, `normalise_z_sa`: these embeddings too go through the normaliser, as z^s does.
     - `sample`: `draw` draws, or takes means.
+    - `avail`: it predicts which actions are available, from imagined histories (MBVD).
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class WorldModel(nn.Module):
         normalise_phi: bool,
         normalise_z_sa: bool,
         sample: bool,
+        avail: bool,
     ) -> None:
         super().__init__()
         N, D = n_agents, n_agents * latent_size
@@ -176,6 +178,7 @@ class WorldModel(nn.Module):
         self.layers_in_one = not (sale_grad or normalise_phi or normalise_z_sa)
         self.prior_encoder = GaussianEncoder(read, width, D)
         self.prior_decoder = Perceptron(D, width, read)
+        self.avail_decoder = Perceptron(hidden_size, width, n_actions) if avail else None
 
     def posterior(self, h: Tensor) -> Gaussian:
         """``q(ŝ_t | h_t)``: from ``h (…, N, H)``."""
@@ -193,6 +196,11 @@ class WorldModel(nn.Module):
         N, leading = self.n_agents, told.shape[:-1]
         ids = th.eye(N, dtype=told.dtype, device=told.device).expand(*leading, N, N)
         return self.posterior_decoder(th.cat([told.unsqueeze(-2).expand(*leading, N, -1), ids], dim=-1))
+
+    def available(self, h: Tensor) -> Tensor:
+        """Predict which actions are available in ``h' (…, N, H)``: (…, N, A) bool; where that is none, all are."""
+        predicted = self.avail_decoder(h) > 0
+        return predicted | ~predicted.any(dim=-1, keepdim=True)
 
     def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None) -> Embeddings:
         """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1, which reads `sale`, ``z^s`` and ``z^sa``, besides.

@@ -7,7 +7,7 @@ import torch as th
 from torch import Tensor, nn
 
 from modules.agents.history_encoder import HistoryEncoder, memory_of
-from modules.entity_input import entity_input
+from modules.entity_input import MergedHeads, entity_input
 from modules.linear import Linear
 
 
@@ -46,7 +46,8 @@ class HPNRNNAgent(SetRNNAgent):
     """HPN's agent (Hao et al., ICLR 2023): invariant inputs, and outputs that follow the entities.
 
     ``Q(a_e) = v_k(e)ᵀ h + b_k(e)`` for the action on an entity e, where the hypernetwork of its kind makes v and b from
-    its numbers (§4.2); a linear layer scores the other actions.
+    its numbers (§4.2); a linear layer scores the other actions. With several heads (`hpn_heads`) there are as many
+    scores of an action on an entity, which are merged.
     """
 
     FORM = "hpn"
@@ -59,14 +60,20 @@ class HPNRNNAgent(SetRNNAgent):
         order = th.tensor([*others, *on]).argsort()
         self.register_buffer("order", order, persistent=False)
         self.fc2 = Linear(H, len(others))
-        self.of_h = nn.ModuleList(Linear(H, hyper_dim + 1, bias=False) for _ in self.acted_on)
-        self.of_entity = nn.ModuleList(Linear(hyper_dim + 1, 1, bias=False) for _ in self.acted_on)
+        self.heads = args.hpn_heads
+        made = self.heads * (hyper_dim + 1)
+        self.of_h = nn.ModuleList(Linear(H, made, bias=False) for _ in self.acted_on)
+        self.of_entity = nn.ModuleList(Linear(hyper_dim + 1, self.heads, bias=False) for _ in self.acted_on)
+        several = self.acted_on if self.heads > 1 else []
+        self.merge = nn.ModuleList(MergedHeads(self.heads, 1) for _ in several)
 
     def q_from_hidden(self, h: Tensor, obs: Tensor) -> Tensor:
         """Score every action: ``h (…, H), o (…, obs_size) -> Q (…, A)``."""
         scores, first = [self.fc2(h)], self.encoder.fc1
-        for index, of_h, of_entity in zip(self.acted_on, self.of_h, self.of_entity, strict=True):
+        for number, index in enumerate(self.acted_on):
             hidden = first.hidden(first.read.kind(obs, index), index)  # (…, n, D+1)
             # v = V [hidden, 1] is linear, so V takes h first: one product for all entities.
-            scores.append((hidden @ of_h(h).unsqueeze(-1)).squeeze(-1) + of_entity(hidden).squeeze(-1))
+            of_h = self.of_h[number](h).unflatten(-1, (self.heads, -1)).mT
+            each = hidden @ of_h + self.of_entity[number](hidden)  # (…, n, K)
+            scores.append(self.merge[number](each.unsqueeze(-1)).squeeze(-1) if self.merge else each.squeeze(-1))
         return th.cat(scores, dim=-1)[..., self.order]
