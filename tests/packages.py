@@ -12,6 +12,7 @@ PACKAGES = {
     "smax": ("jaxmarl",),
     "overcooked": ("jaxmarl",),
     "vmas": ("vmas",),
+    "smaclite": ("smaclite",),
 }
 
 

@@ -49,6 +49,7 @@ CASES = [
     ("matrix_game", {"key": "penalty"}),
     ("smax", SMAX | {"map_name": "3m"}),
     ("smax", SMAX | {"map_name": "smacv2_5_units"}),
+    ("smaclite", {"map_name": "2s3z", "time_limit": 30}),
     ("overcooked", OVERCOOKED),
     ("mamujoco", {"scenario": "HalfCheetah", "agent_conf": "6x1", "agent_obsk": 1, "episode_limit": 6, **MUJOCO}),
     ("mamujoco", {"scenario": "Ant", "agent_conf": "8x1", "agent_obsk": 2, "episode_limit": 8, **MUJOCO}),
@@ -79,7 +80,8 @@ CASES = [
 ]
 # the folder of a config's task, where it is not the key
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1",
-         "pymarl": "Meeting", "own": "Ring", "overcooked": "overcooked-cramped_room"}  # fmt: skip
+         "pymarl": "Meeting", "own": "Ring", "overcooked": "overcooked-cramped_room",
+         "smaclite": "smaclite-2s3z"}  # fmt: skip
 SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
 DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 

@@ -29,6 +29,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "pymarl": "envs.pymarl:PyMARLEnv",
     "sc2": "envs.sc2:SC2Env",
     "sc2v2": "envs.sc2v2:SC2V2Env",
+    "smaclite": "envs.smaclite:SMACliteEnv",
     "smax": "envs.smax:SMAXEnv",
 }
 REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if not requirements.txt
@@ -37,6 +38,7 @@ REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if
     "envs.overcooked": "requirements-smax.txt",
     "envs.sc2": "requirements-sc2.txt --no-deps",
     "envs.sc2v2": "requirements-sc2.txt --no-deps",
+    "envs.smaclite": "requirements-smaclite.txt --no-deps",
     "envs.smax": "requirements-smax.txt",
 }
 
