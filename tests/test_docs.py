@@ -21,7 +21,9 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 CONFIGS = main.CONFIG_DIR
 STAND_INS = {"ALG": "qmix", "TASK": "Foraging-8x8-2p-3f-v3", "SEED": "1"}
 FORMER = FORMER_SETTINGS | {f"--env-config={name}": "" for name in FORMER_CONFIGS}
-NEEDS = {"smax": "jaxmarl", "mamujoco": "gymnasium_robotics", "gymma": "rware", "sc2": None, "sc2v2": None}
+NEEDS = {
+    "smax": "jaxmarl", "mamujoco": "gymnasium_robotics", "gymma": "rware", "smaclite": None, "sc2": None, "sc2v2": None,
+}  # fmt: skip
 
 
 def commands():
