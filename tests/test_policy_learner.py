@@ -253,7 +253,7 @@ class Waiting(FreshEpisodes):
     def __init__(self, batch):
         self.batch = batch
 
-    def take(self, batch_size, device="cpu"):
+    def take(self, batch_size, batch_steps, device="cpu"):
         return self.batch
 
 

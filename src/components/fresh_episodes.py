@@ -76,12 +76,18 @@ class FreshEpisodes:
         """Return nothing: nothing is drawn."""
         return {}
 
-    def take(self, batch_size: int, device: th.device | str = "cpu") -> EpisodeBatch | None:
-        """Return all that wait, padded to the longest of them, once there are at least `batch_size`; else None.
+    @property
+    def steps(self) -> int:
+        """Environment steps of the episodes that wait."""
+        return sum(len(episode) - 1 for episode in self.episodes)
 
-        They are brought to the device in one copy, and wait no longer.
+    def take(self, batch_size: int, batch_steps: int, device: th.device | str = "cpu") -> EpisodeBatch | None:
+        """Return all that wait, padded to the longest of them, once there are enough; else None.
+
+        Enough are at least `batch_size` episodes with at least `batch_steps` environment steps. They are brought to the
+        device in one copy, and wait no longer.
         """
-        if len(self.episodes) < batch_size:
+        if len(self.episodes) < batch_size or self.steps < batch_steps:
             return None
         storage = pad_sequence(self.episodes, batch_first=True)
         self.episodes = []

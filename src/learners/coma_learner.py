@@ -22,14 +22,14 @@ from modules.critics.coma_critic import COMACritic
 
 
 class COMALearner(Learner):
-    """Reads from `args`: all settings of config/algs/coma.yaml, `gamma`, `truncation`, `batch_size`."""
+    """Reads from `args`: all settings of config/algs/coma.yaml, `gamma`, `truncation`, `batch_size`, `batch_steps`."""
 
     EXPERIENCE = "fresh"
     ACTIONS = frozenset({"discrete"})
     STANDARDISES = True
     READS_LATER = (
-        "gamma", "truncation", "batch_size", "td_lambda", "critic_steps", "entropy_coef", "normalise_advantages",
-        "mask_dead", "target_update_interval",
+        "gamma", "truncation", "batch_size", "batch_steps", "td_lambda", "critic_steps", "entropy_coef",
+        "normalise_advantages", "mask_dead", "target_update_interval",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -46,8 +46,8 @@ class COMALearner(Learner):
         super().__init__(mac, logger, args, parts, targets={"critic": self.target_critic})
 
     def learn(self, experience: Any, t_env: int, episode_num: int) -> None:
-        """Take `critic_steps` steps of the critic and one of the actor, once `batch_size` episodes wait."""
-        batch = experience.take(self.args.batch_size, self.device)
+        """Take `critic_steps` steps of the critic and one of the actor, once enough episodes wait."""
+        batch = experience.take(self.args.batch_size, self.args.batch_steps, self.device)
         if batch is None:
             return
         with self.training_mode():

@@ -45,15 +45,17 @@ class Seen:
 
 
 class PolicyLearner(Learner):
-    """Reads from `args`: all settings of config/algs/mappo.yaml, `gamma`, `truncation`, `batch_size`, `t_max`."""
+    """Reads from `args`: all settings of config/algs/mappo.yaml, `gamma`, `truncation`, `batch_size`, `batch_steps`,
+    `t_max`.
+    """
 
     EXPERIENCE = "fresh"
     ACTIONS = frozenset({"discrete", "continuous", "multidiscrete"})
     OWN_REWARDS = True
     STANDARDISES = True
     READS_LATER = (
-        "gamma", "truncation", "batch_size", "t_max", "epochs", "minibatches", "chunk_length", "ppo_clip",
-        "entropy_coef", "gae_lambda", "value_clip", "huber_delta", "normalise_advantages", "mask_dead",
+        "gamma", "truncation", "batch_size", "batch_steps", "t_max", "epochs", "minibatches", "chunk_length",
+        "ppo_clip", "entropy_coef", "gae_lambda", "value_clip", "huber_delta", "normalise_advantages", "mask_dead",
         "critic_mask_dead", "critic_dead_zeros", "lr_decay", "critic_reads",
     )  # fmt: skip
 
@@ -70,8 +72,8 @@ class PolicyLearner(Learner):
         super().__init__(mac, logger, args, parts, targets={})
 
     def learn(self, experience: Any, t_env: int, episode_num: int) -> None:
-        """Take `epochs` passes over the episodes that wait, once there are `batch_size` of them."""
-        batch = experience.take(self.args.batch_size, self.device)
+        """Take `epochs` passes over the episodes that wait, once there are `batch_size` of them, `batch_steps` long."""
+        batch = experience.take(self.args.batch_size, self.args.batch_steps, self.device)
         if batch is None:
             return
         self._decay(t_env)

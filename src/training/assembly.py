@@ -143,6 +143,8 @@ def _made(args: Any, runner: BaseRunner, logger: Logger) -> tuple[Any, Any, Any]
         mac = CONTROLLERS[args.mac](runner.scheme, runner.groups, args)
         mac.agent.to(_device(args.device))
         learner = LEARNERS[args.learner](mac, runner.scheme, logger, args)
+        if args.batch_steps > 0 and learner.EXPERIENCE != "fresh":
+            raise ValueError(f"batch_steps={args.batch_steps} is for policies: replay gives batch_size episodes")
         EpisodeBatch(runner.scheme, runner.groups, args.batch_size_run, runner.max_seq_length)  # is there room?
         experience = EXPERIENCES[learner.EXPERIENCE](
             runner.scheme,

@@ -29,7 +29,9 @@ class Kept(NamedTuple):
     def full(self) -> int:
         """Bytes that it takes at most, at `t_max` or before."""
         args = self.args
-        capacity = args.batch_size + args.batch_size_run if self.kind == "fresh" else args.buffer_size
+        # Where steps are waited for, episodes of one step would fill the most rows.
+        waiting = max(args.batch_size, -(-2 * args.batch_steps // self.runner.max_seq_length)) + args.batch_size_run
+        capacity = waiting if self.kind == "fresh" else args.buffer_size
         steps = args.t_max + args.batch_size_run * self.runner.info.episode_limit
         return self.record * self.experience.most_rows(capacity, self.runner.max_seq_length, steps)
 
@@ -78,7 +80,7 @@ def _room(kept: Kept) -> tuple[str, Room | None]:
 def _instead(kept: Kept, there: int) -> str:
     """Return the settings that would fit, or help."""
     if kept.kind == "fresh":
-        return "a smaller batch_size"
+        return "a smaller batch_size or batch_steps"
     choices = [f"buffer_size={size}"] if (size := kept.fitting(there)) > 0 else []
     choices.append("buffer_path=<a larger disk>" if kept.args.buffer_device == "disk" else "buffer_device=disk")
     scheme = kept.runner.scheme

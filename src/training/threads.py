@@ -88,7 +88,9 @@ class Trial:
 
     def _take(self) -> float:
         if self.experience.inserted - self.experience.oldest < self.args.batch_size:
-            for _ in range(-(-self.args.batch_size // self.args.batch_size_run)):
+            rounds = -(-self.args.batch_size // self.args.batch_size_run)
+            steps = int(self.episodes["filled"].sum()) - self.args.batch_size_run
+            for _ in range(max(rounds, -(-self.args.batch_steps // steps))):
                 self.experience.insert_episode_batch(self.episodes)
         start = time.perf_counter()
         self.learner.trial_update(self.experience)
