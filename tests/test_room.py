@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from runners.finite import check_finite
 from settings import resolve
 from training.assembly import build
 from training.loop import play_round
+from training.room import Kept
 from utils import memory_there
 from utils.errors import RunFailedError, UserError
 
@@ -87,6 +89,13 @@ def argv_of(alg, **more):
     return words(alg, "lbf", settings_of("lbf", **more))
 
 
+@pytest.fixture
+def nobody_else(monkeypatch, tmp_path_factory):
+    """No other run of this machine has promised its memory to anything."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("promises")))
+
+
+@pytest.mark.usefixtures("nobody_else")
 @pytest.mark.parametrize(
     ("alg", "settings", "says"),
     [
@@ -111,6 +120,7 @@ def test_replay_that_will_not_fit_is_refused_with_the_size_that_would(
         build(resolve(alg, "lbf", settings_of("lbf", **more), main.CONFIG_DIR))
 
 
+@pytest.mark.usefixtures("nobody_else")
 def test_a_short_run_fills_no_replay(tmp_path, monkeypatch):
     monkeypatch.setattr(memory_there, "memory_there", lambda: 200_000)
     settings = settings_of("lbf", buffer_size="1000000", t_max="1000")
@@ -225,3 +235,17 @@ def test_a_number_beyond_half_precision_is_told():
         batch.update({"obs": np.full((2, 3), 1e6, dtype=np.float32)}, ts=0)
     with pytest.raises(RunFailedError, match="take buffer_dtype=as_played"):
         check_finite(batch, ("obs",), slice(None), 0, [1])
+
+
+def test_steps_that_are_waited_for_are_counted_as_the_shortest_episodes(monkeypatch):
+    monkeypatch.setattr(memory_there, "memory_there", lambda: 10**9)
+    kept = []
+    for steps in ("0", "100000"):
+        run = build(resolve("mappo", "lbf", settings_of("lbf", batch_steps=steps), main.CONFIG_DIR))
+        kept.append(Kept("fresh", run.experience, run.args, run.runner))
+    assert kept[1].full >= 2 * 100_000 * kept[1].record > kept[0].full
+
+
+def test_replay_waits_for_no_steps():
+    with pytest.raises(UserError, match="batch_steps=7 is for policies: replay gives batch_size episodes"):
+        build(resolve("qmix", "lbf", settings_of("lbf", batch_steps="7"), main.CONFIG_DIR))
