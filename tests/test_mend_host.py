@@ -1,5 +1,7 @@
 """`scripts/mend_host.py`: lines that stop old hosts on current machines become others, and come back to the byte."""
 
+import re
+
 import mend_host
 import pytest
 from plugin_hosts import REPOSITORY
@@ -124,3 +126,12 @@ def test_mistakes_are_one_line(fork, tmp_path, capsys):
 def test_the_guide_names_every_mending():
     guide = (REPOSITORY / "docs" / "plugin.md").read_text()
     assert all(f"`{name}`" in guide for name in NAMES)
+
+
+def test_every_row_of_the_guide_s_obstacles_is_cured_by_pip_or_by_a_mending():
+    guide = (REPOSITORY / "docs" / "plugin.md").read_text().partition("## What stops hosts today")[2]
+    rows = [line.split(" | ") for line in guide.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    cures = [re.findall(r"`([^`]+)`", helps)[0] for _, _, _, helps in rows]
+    assert len(cures) > 20 and all(cure in NAMES or cure.startswith("pip ") for cure in cures)
+    asked = [line.split()[3:] for line in guide.splitlines() if line.startswith("    python scripts/mend_host.py")]
+    assert asked and all({*words} <= {*NAMES} for words in asked)
