@@ -51,7 +51,8 @@ def test_a_wheel_holds_what_a_run_needs_and_no_more(site):
     top = {path.name for path in site.iterdir()}
     assert {name.partition("-")[0] for name in top} == {"mmsa_pymarl"}
     package = site / "mmsa_pymarl"
-    for name in ("py.typed", "requirements.txt", "src/config/default.yaml", "src/comparison/published.yaml"):
+    for name in ("py.typed", "requirements.txt", "src/config/default.yaml", "src/comparison/published.yaml",
+                 "src/watching/watch.js", "src/watching/watch.html"):
         assert (package / name).is_file(), name
     assert not list(site.rglob("*.pyc")) and not (package / "src" / "mmsa_pymarl").exists()
     (metadata,) = site.glob("*.dist-info/METADATA")
