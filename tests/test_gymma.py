@@ -88,18 +88,40 @@ def test_the_warehouse_equals_the_package_and_its_own_limit_is_ours():
 
 
 @needs("vmas")
-def test_a_scenario_of_vmas_equals_the_package_and_keeps_its_own_draws():
-    env, other = make("vmas-dropout", 12), make("vmas-dropout", 12)
+def test_what_a_scenario_of_vmas_draws_in_its_steps_is_its_own(monkeypatch):
+    from envs.vmas_scenarios import Environment, th
+
+    tell = Environment._get_from_scenario
+
+    def noisily(self, **what):
+        seen, *others = tell(self, **what)
+        return [[each + th.rand(1) for each in seen], *others]
+
+    monkeypatch.setattr(Environment, "_get_from_scenario", noisily)
+    env, other, told = make("vmas-dropout"), make("vmas-dropout"), []
+    for busy in (False, True):
+        env.reset(4)
+        told.append([])
+        for step in range(5):
+            if busy:
+                other.reset(step)
+            env.step(np.zeros(env.info.n_agents, int))
+            told[-1].append(env.get_obs().tolist())
+    assert told[0] == told[1] and told[0][0] != told[0][1]
+
+
+@needs("vmas")
+def test_a_scenario_of_vmas_equals_the_package():
+    env = make("vmas-dropout", 12)
     from envs.vmas_scenarios import vmas
 
     package = vmas.make_env("dropout", num_envs=1, continuous_actions=False, seed=4)
     theirs = package.reset(seed=4)
     env.reset(4)
     rng = np.random.default_rng(0)
-    for step in range(12):
+    for _ in range(12):
         np.testing.assert_array_equal(env.get_obs(), np.stack([each[0].numpy() for each in theirs]))
         actions = rng.integers(0, env.info.n_actions, env.info.n_agents)
-        other.reset(step)  # draws of another one, which are none of this one's
         theirs, rewards, _, _ = package.step([[int(action)] for action in actions])
         assert env.step(actions)[0] == sum(float(reward) for reward in rewards)
     with pytest.raises(UserError, match="'n_agent': 4} passed but not used by the scenario"):

@@ -143,6 +143,19 @@ def test_masks_in_infos_and_by_methods_are_the_same(beside, source):
         over = any(told[1:3])
 
 
+def test_masks_of_gymnasiums_tuples_come_by_agent_in_its_info(beside):
+    masks = "[np.array([1, 0]), np.array([0, 1])]"
+    of_all = GYM.replace("np.zeros(1)), {}", f"np.zeros(1)), {{'action_mask': {masks}}}")
+    of_all = of_all.replace("False, False, {}", f"False, False, {{'action_mask': {masks}}}")
+    of_each = of_all.replace(f"{{'action_mask': {masks}}}", f"[{{'action_mask': mask}} for mask in {masks}]")
+    for name, source in (("all_here", of_all), ("each_here", of_each)):
+        env = make(beside(name, source) + ":Two")
+        env.reset(0)
+        for _ in range(2):
+            assert env.get_avail_actions().tolist() == [[True, False], [False, True]]
+            assert env.step(np.array([0, 1]))[0] == 1.0
+
+
 UNFIT = {
     "np.array([at > 0, 1, at < last], np.int8)": [
         ("np.zeros(3, np.int8)", "agent left: its mask allows no action, at step 0 of the episode of seed 101"),
@@ -274,8 +287,35 @@ def test_a_fault_in_flight_is_kept_and_can_be_repeated(beside, runner, capsys):
     (folder,) = [path.parent for path in Path("results").glob("sacred/*/*/*/config.json")]
     fault = read(folder, "fault.json")
     assert fault["seed"] % 11 == 0 and len(fault["actions"]) == 1 and "Traceback" in fault["notes"][0]
-    if read(folder, "metrics.json").get("episode"):
-        assert list((folder / "checkpoints").iterdir())
+
+
+def test_a_run_that_a_fault_ends_has_a_checkpoint_and_goes_on_with_the_mended_file(beside, capsys):
+    late = GRID.replace("met = ", "1 / (len(STEPS) < 200); STEPS.append(0); met = ") + "\nSTEPS = []\n"
+    beside("line", late)
+    more = {"env_args.key": "line", "env_args.time_limit": "10", "save_model_interval": "10000"}
+    assert main.main(words("qmix", "gymma", settings_of("gymma", **more))) == 1
+    (folder,) = [path.parent for path in Path("results").glob("sacred/*/*/*/config.json")]
+    assert (folder / "fault.json").exists()
+    steps = [int(path.name.removeprefix("t_")) for path in (folder / "checkpoints").iterdir()]
+    assert max(steps) > 50
+    beside("line", GRID)
+    del sys.modules["line"]
+    capsys.readouterr()
+    assert main.main([f"resume={folder}"]) == 0 and read(folder, "run.json")["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("runner", ["vector", "parallel"])
+@pytest.mark.parametrize(
+    "raised, told",
+    [("exit(0)", "the task's code called sys.exit(0) (line"), ("raise KeyboardInterrupt", "KeyboardInterrupt (line")],
+)
+def test_what_means_to_end_the_program_ends_an_episode_alone(beside, runner, raised, told, capsys):
+    late = "if self.seed > 103: " + raised + "\n        met = "
+    beside("line", GRID.replace("rng = np", "self.seed = seed; rng = np").replace("met = ", late))
+    more = {"env_args.key": "line", "env_args.time_limit": "10", "runner": runner, "max_losses_in_a_row": "1"}
+    assert main.main(words("qmix", "gymma", settings_of("gymma", **more))) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: the episode of seed ") and "lost 2 times in a row" in said and told in said
 
 
 def test_infos_reach_the_log_and_the_lists(beside, tmp_path):
