@@ -65,10 +65,12 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text(FILE)
     assert study.main(["plan", "s.yaml", "--steps", "3"]) == 2
+    assert study.main(["plan", "s.yaml", "--steps", "5"]) == 2  # a single round of episodes
     (tmp_path / "s.yaml").write_text(FILE.replace("batch_size: 8", "mixer: rollout_qmix"))
     assert study.main(["plan", "s.yaml", "--steps", "200"]) in (1, 2)
     err = capsys.readouterr().err
     (tmp_path / "s.yaml").write_text(FILE + "variants: {one: {lr: 0.1}}")
     assert study.main(["plan", "s.yaml", "--equal-minutes", "equal"]) == 2
     assert capsys.readouterr().err.startswith("error: --equal-minutes is for studies without variants")
-    assert err.count("\n") == 2 and "at least 5 steps" in err and "climbing vdn: its short run failed: error: " in err
+    assert err.count("\n") == 3 and "--steps 5: its episodes are too long" in err
+    assert "at least 5 steps" in err and "climbing vdn: its short run failed: error: " in err

@@ -19,8 +19,8 @@ body { max-width: 96rem; } figcaption, .note { color: #555; max-width: 60rem; } 
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(34rem, 100%), 1fr)); gap: 2rem; }
 .plot, .pairs > figure { min-width: 0; } h3 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; overflow-wrap: anywhere; }
-.forced { color: #B00020; font-weight: 600; } td, th { vertical-align: top; }
-.answer p { overflow-wrap: anywhere; } .wide td { overflow-wrap: normal; }
+.forced { color: #B00020; font-weight: 600; } td, th { vertical-align: top; } .wide td { overflow-wrap: normal; }
+.answer p, .answer + .wide td { overflow-wrap: anywhere; }
 """
 METHODS = {
     **{f"score «{name}»": what for name, what in SCORES.items()},

@@ -70,7 +70,7 @@ def work(args: Namespace) -> None:
 def measured(run: PlannedRun, steps: int, threads: int) -> Speed:
     """Train for so many steps in a folder that goes away again, and return the speed of its second half.
 
-    Raises `RunFailedError` with the run's last line if it fails.
+    Raises `RunFailedError` with the run's last line if it fails, `UserError` where its steps were too few.
     """
     with tempfile.TemporaryDirectory() as results:
         short = SHORT | {"log_interval": str(steps // ENTRIES), "t_max": str(steps), "local_results_path": results}
@@ -82,7 +82,10 @@ def measured(run: PlannedRun, steps: int, threads: int) -> Speed:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise RunFailedError(f"{_kind(run)}: its short run failed: {said[-1]}")
         (metrics,) = Path(results).rglob("metrics.json")
-        return speed_of(json.loads(metrics.read_text()))
+        figures = json.loads(metrics.read_text())
+        if len(figures.get("steps_per_second", {}).get("steps", ())) < 3:
+            raise UserError(f"--steps {steps}: its episodes are too long to see a speed in so few: take more")
+        return speed_of(figures)
 
 
 def speed_of(figures: Mapping[str, Any]) -> Speed:
