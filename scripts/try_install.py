@@ -101,7 +101,7 @@ WITH: dict[str, list[Given]] = {
     "search": [Given("study search space.yaml --trials 2", 0, "best"),
                Given("study search space.yaml --trails 2", 2, "--trails")],
     "export": [Given(TRAINED), Given(f"export {RUN}", 0, "agents.onnx"), Given(f"export {RUN} --otu a", 2, "--otu")],
-    "wandb": [Given(TRAINED + " use_wandb=True", 0, "test return"),
+    "wandb": [Given(TRAINED + " use_wandb=True wandb_mode=offline", 0, "test return"),
               Given(TRAINED + " use_wanbd=True", 2, "use_wandb")],
 }  # fmt: skip
 
@@ -133,7 +133,7 @@ def installed(python: str, install: str, what: str, folder: Path) -> Path:
 def answered(given: Given, bin_folder: Path, folder: Path) -> str:
     """Give a command, and return what is wrong with its answer; "" where it is as it should be."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    clean |= {"WANDB_MODE": "offline", "PATH": f"{bin_folder}{os.pathsep}{clean['PATH']}"}
+    clean |= {"PATH": f"{bin_folder}{os.pathsep}{clean['PATH']}"}
     command = [bin_folder / "mmsa", *shlex.split(given.words)]
     done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=600)
     said = done.stdout + done.stderr
