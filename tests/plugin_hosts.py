@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mend_host
 import pytest
 import torch as th
 from fixtures_mmsa import SMALL_MMSA, drifted, make_batch, make_learner, per_episode
 
 from learners.targets import greedy_actions
+from plugin.mendings import NAMES
 
 HOSTS = Path(__file__).parent / "hosts"
 REPOSITORY = HOSTS.parents[1]
@@ -25,6 +27,16 @@ def miniature(name, folder):
     for part in ("common", name):
         shutil.copytree(HOSTS / part, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+def mended_copy(variable, place):
+    """Copy the checkout that an environment variable names, all mendings in it; skip the test where there is none."""
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no checkout")
+    ignored = shutil.ignore_patterns(".git", "results", "__pycache__")
+    root = Path(shutil.copytree(Path(os.environ[variable]).expanduser(), place, ignore=ignored))
+    assert mend_host.main([str(root), *NAMES]) == 0
+    return root
 
 
 def python(root, *words):

@@ -4,20 +4,15 @@ EPyMARL needs `smaclite` to start.
 """
 
 import math
-import os
 import re
 import shutil
-from pathlib import Path
 from shlex import split
 
 import install_plugin
-import mend_host
 import numpy as np
 import pytest
-from plugin_hosts import REPOSITORY, assert_the_same, python, train_here, train_there
+from plugin_hosts import REPOSITORY, assert_the_same, mended_copy, python, train_here, train_there
 from tiny_runs import files
-
-from plugin.mendings import NAMES
 
 GUIDE = (REPOSITORY / "docs" / "plugin.md").read_text()
 SHORT = ("batch_size=8", "learner_log_interval=50", "test_nepisode=4", "seed=1", "use_cuda=False")
@@ -31,13 +26,7 @@ pytestmark = pytest.mark.parametrize("name", HOSTS)
 
 @pytest.fixture
 def host(name, tmp_path):
-    variable, *_ = HOSTS[name]
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names no checkout of {name}")
-    ignored = shutil.ignore_patterns(".git", "results", "__pycache__")
-    root = Path(shutil.copytree(Path(os.environ[variable]).expanduser(), tmp_path / name, ignore=ignored))
-    assert mend_host.main([str(root), *NAMES]) == 0
-    return root
+    return mended_copy(HOSTS[name][0], tmp_path / name)
 
 
 def guide_lines(start):
