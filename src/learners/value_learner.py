@@ -73,7 +73,9 @@ class ValueLearner(Learner):
         self.target_agent = frozen_copy(self.agent)
         self.target_mixer = None if self.mixer is None else frozen_copy(self.mixer)
         target_mixers = {} if self.target_mixer is None else {"mixer": self.target_mixer}
-        added = extra | {name: module for part in parts.values() for name, module in part.modules.items()}
+        added = dict(extra)
+        for part in parts.values():
+            added.update(part.modules)
         targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(added[name]) for name in followed}}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks, **parts}, targets)

@@ -200,7 +200,7 @@ class WorldModel(nn.Module):
     def available(self, h: Tensor) -> Tensor:
         """Predict which actions are available in ``h' (…, N, H)``: (…, N, A) bool; where that is none, all are."""
         predicted = self.avail_decoder(h) > 0
-        return predicted | ~predicted.any(dim=-1, keepdim=True)
+        return th.logical_or(predicted, ~predicted.any(dim=-1, keepdim=True))
 
     def embed(self, s: Tensor, actions: Tensor, sale: tuple[Tensor, Tensor] | None) -> Embeddings:
         """Embed ``ŝ (…, D)`` and the joint action (…, N) for VAE-1, which reads `sale`, ``z^s`` and ``z^sa``, besides.

@@ -110,7 +110,6 @@ CONFIGS = {
     "qmix_beta": "take qmix with --env-config=sc2",
     "vdn_beta": "take vdn with --env-config=sc2",
     "iql_beta": "take iql with --env-config=sc2",
-    "smaclite": "take smax: battles like SMAC's without StarCraft II",
     "sc2_beta": "take sc2",
     "sc2_gen_protoss": "take sc2v2 with env_args.map_name=protoss_5_vs_5",
     "sc2_gen_terran": "take sc2v2 with env_args.map_name=terran_5_vs_5",
