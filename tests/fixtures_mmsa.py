@@ -65,6 +65,19 @@ def drifted(learner):
     return learner
 
 
+def trained_by(learner, losses):
+    """Return by each loss's name the networks that its gradient, which must be finite, reaches."""
+    reached = {}
+    for name, loss in losses.items():
+        for kind, module in learner.trained.items():
+            gradients = th.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
+            given = [gradient for gradient in gradients if gradient is not None]
+            assert all(gradient.isfinite().all() for gradient in given)
+            if any((gradient != 0).any() for gradient in given):
+                reached.setdefault(name, set()).add(kind)
+    return reached
+
+
 def make_batch(episodes=EPISODES, seed=0):
     """Return episodes as runners write them: `(length, "terminated" or "truncated")` each, zeros in the padding."""
     rng = np.random.default_rng(seed)

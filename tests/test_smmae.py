@@ -16,6 +16,7 @@ from fixtures_mmsa import (
     make_learner,
     shaken,
     slow_lambda_return,
+    trained_by,
 )
 from tiny_runs import play, read
 
@@ -202,13 +203,7 @@ def test_losses_are_those_of_slow_forms(certain):
 def test_which_loss_trains_what_and_by_which_optimiser():
     learner = drifted(make_learner("smmae"))
     losses, _ = learner.losses(EpisodeRows(make_batch()))
-    reached = {}
-    for name, loss in losses.items():
-        for kind, module in learner.trained.items():
-            gradients = th.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
-            if any(g is not None and (g != 0).any() for g in gradients):
-                reached.setdefault(name, set()).add(kind)
-    assert reached == {
+    assert trained_by(learner, losses) == {
         "loss_td": {"agent", "mixer"}, "loss_density": {"density"}, "loss_explorer": {"explorer"},
         "loss_predictor": {"predictor"},
     }  # fmt: skip
