@@ -24,6 +24,7 @@ class BasicMAC:
     """Reads from `args`: `agent`, `obs_last_action`, `obs_agent_id`, the ε settings, and what the agent reads."""
 
     shows = "Q"  # what `step` returns, as films name it
+    uniforms = 2  # how many an agent's choice takes
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.n_agents = groups["agents"]
@@ -66,14 +67,16 @@ class BasicMAC:
         """Return which kind of episodes it plays in evaluation, in words."""
         return f"episodes with ε = {self.evaluation_epsilon:g}" if self.evaluation_epsilon > 0 else "greedy episodes"
 
-    def draws(self, generators: Sequence[np.random.Generator], steps: int, epsilon: float) -> np.ndarray | None:
+    def draws(
+        self, generators: Sequence[np.random.Generator], steps: int, epsilon: float | np.ndarray
+    ) -> np.ndarray | None:
         """Return what choosing the actions of whole episodes takes, each episode's from its own generator.
 
-        Uniform numbers (n, steps, 2, N), see `select_epsilon_greedy`; None with ε = 0, which draws nothing.
+        Uniform numbers (n, steps, `uniforms`, N), see `select_epsilon_greedy`; None with ε = 0, which draws nothing.
         """
-        if epsilon == 0.0:
+        if not np.any(epsilon):
             return None
-        return np.stack([generator.random((steps, 2, self.n_agents)) for generator in generators])
+        return np.stack([generator.random((steps, self.uniforms, self.n_agents)) for generator in generators])
 
     @th.no_grad()
     def select_actions(

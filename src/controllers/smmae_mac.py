@@ -1,6 +1,5 @@
 """The controller of SMMAE: agents who now and then follow an exploration policy of their own (Zhang et al., 2023)."""
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +20,8 @@ class SMMAEMAC(BasicMAC):
     nothing reads the state.
     """
 
+    uniforms = 3  # see `select_exploring`
+
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
         self.explorer_random: float = args.explorer_random
         return nn.ModuleDict({"agent": super()._make_agent(input_size, args), "explorer": Explorer(args)})
@@ -39,14 +40,6 @@ class SMMAEMAC(BasicMAC):
         if test_mode or t_env < self.schedule.time_length:
             return super().epsilon(t_env, test_mode)
         return self.agent["explorer"].shares(t_env).cpu().numpy()
-
-    def draws(
-        self, generators: Sequence[np.random.Generator], steps: int, epsilon: float | np.ndarray
-    ) -> np.ndarray | None:
-        """Return uniform numbers (n, steps, 3, N), see `select_exploring`; None where nobody explores."""
-        if not np.any(epsilon):
-            return None
-        return np.stack([generator.random((steps, 3, self.n_agents)) for generator in generators])
 
     @th.no_grad()
     def select_actions(
