@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from modules.actors.densities import Density
 from modules.actors.heads import make_head
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
+from modules.normalised import feature_normaliser
 from modules.start import SMALL, start_orthogonally
 
 
@@ -15,12 +16,13 @@ class RNNActor(nn.Module):
     """``π_i(a | τ_i)``: Linear, ReLU, GRU, and the head for the task's actions.
 
     Reads from `args`: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `action_space`, `n_actions`, `n_agents`,
-    `share_parameters`, `action_spread`, `action_std`, `orthogonal_start`.
+    `share_parameters`, `action_spread`, `action_std`, `orthogonal_start`, `normalise_features`.
     """
 
     def __init__(self, input_size: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
+        self.features = feature_normaliser(args.normalise_features)
         self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own, memory_of(args))
         self.head = make_head(
             args.action_space, args.rnn_hidden_dim, args.n_actions, args.action_spread, args.action_std, own
@@ -30,7 +32,7 @@ class RNNActor(nn.Module):
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
-        return self.encoder(inputs, sizes, hidden)
+        return self.encoder(self.features(inputs), sizes, hidden)
 
     def density(self, h: Tensor, available: Tensor) -> Density:
         """Return the density over actions of ``h (R, N, H)``, given what is ``available (R, N, W)``."""

@@ -8,18 +8,20 @@ from torch.nn import functional
 from modules.agents.history_encoder import own_parameters
 from modules.critics.inputs import Counterfactual
 from modules.linear import Linear
+from modules.normalised import feature_normaliser
 
 
 class COMACritic(nn.Module):
     """``Q_i(s, (a_-i, ·))``: two hidden layers on state, own observation, the others' actions and the agent's number.
 
     Reads from `args`: `state_shape`, `obs_shape`, `n_agents`, `n_actions`, `critic_hidden_dim`,
-    `share_parameters`.
+    `share_parameters`, `normalise_features`.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         own, H = own_parameters(args), args.critic_hidden_dim
+        self.features = feature_normaliser(args.normalise_features)
         sizes = args.state_shape, args.obs_shape, args.n_agents, args.n_actions, H
         self.first = Counterfactual(*sizes, own is not None)
         self.second = Linear(H, H, n_agents=own)
@@ -27,5 +29,5 @@ class COMACritic(nn.Module):
 
     def forward(self, state: Tensor, obs: Tensor, actions: Tensor) -> Tensor:
         """Return ``Q (R, N, A)`` for ``s (R, S), o (R, N, O)`` and the joint action ``a (R, N, 1)`` int64."""
-        x = functional.relu(self.first(state, obs, actions), inplace=True)
+        x = functional.relu(self.first(self.features(state), self.features(obs), actions), inplace=True)
         return self.last(functional.relu(self.second(x), inplace=True))

@@ -14,6 +14,7 @@ from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.critics.inputs import StateAndNumber
 from modules.critics.value_norm import ValueNorm
 from modules.linear import Linear
+from modules.normalised import feature_normaliser
 from modules.start import SMALL, start_orthogonally
 
 
@@ -35,13 +36,14 @@ class ValueCritic(nn.Module):
     """V for every agent; one number, of the reward's scale divided by `norm`, if there is one.
 
     Reads from `args`: `critic` (mlp or rnn), `critic_reads` (state, own), `critic_hidden_dim`, `state_shape`,
-    `n_agents`, `share_parameters`, `value_norm`, `value_norm_beta`, `orthogonal_start`.
+    `n_agents`, `share_parameters`, `value_norm`, `value_norm_beta`, `orthogonal_start`, `normalise_features`.
     """
 
     def __init__(self, input_size: int, args: SimpleNamespace) -> None:
         """`input_size` is I, read with ``critic_reads=own``."""
         super().__init__()
         own, H = own_parameters(args), args.critic_hidden_dim
+        self.features = feature_normaliser(args.normalise_features)
         if args.critic_reads == "state":
             first = StateAndNumber(args.state_shape, args.n_agents, H, own is not None)
         else:
@@ -62,7 +64,7 @@ class ValueCritic(nn.Module):
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Return ``h (R, N, H)`` of ``s (R, S)``, or of each agent's inputs (R, N, S or I); see `HistoryEncoder`."""
-        return self.encoder(inputs, sizes, hidden)
+        return self.encoder(self.features(inputs), sizes, hidden)
 
     def value(self, h: Tensor) -> Tensor:
         """Return the (normalised) values ``(R, N)``."""
