@@ -7,7 +7,7 @@ from torch.nn import functional
 class RowNormaliser(nn.Module):
     """``(x - mean(x)) / sqrt(var(x) + 1e-5)`` over the numbers of each row by itself: MAPPO's feature normalisation.
 
-    Layer normalisation (Ba et al., 2016) without its gains and shifts: a linear layer follows, and is as much by itself.
+    Layer normalisation (Ba et al., 2016) without its gains and shifts: the linear layer behind it has them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
