@@ -1,10 +1,11 @@
 """Whether a long run stays as it is: memory, open files, processes and speed over time, on the parallel runner.
 
     python benchmarks/soak.py --minutes 20
+    python benchmarks/soak.py --minutes 60 --steps 2000000
 
 Trains through the command line into a folder that is removed afterwards, looks at the run and its workers every few
 seconds, and ends it by SIGTERM. Growth is the slope of a straight line through what was seen after the warm-up, in
-which replay fills.
+which replay fills. Speed is given by the clock and by the trainer's processor time, which other programs disturb less.
 """
 
 import argparse
@@ -28,7 +29,10 @@ MIB = 2**20
 
 
 class Look(NamedTuple):
-    """The run at one moment. Memory is MiB, a page that processes share counted once; `steps` of the environments."""
+    """The run at one moment. Memory is MiB, a page that processes share counted once; `steps` of the environments.
+
+    `seconds` is the processor time that the trainer has had.
+    """
 
     minutes: float
     trainer: float
@@ -37,6 +41,7 @@ class Look(NamedTuple):
     threads: int
     processes: int
     steps: int
+    seconds: float
 
 
 def words(args: argparse.Namespace, results: str) -> list[str]:
@@ -46,9 +51,10 @@ def words(args: argparse.Namespace, results: str) -> list[str]:
         "buffer_size": 500, "batch_size": 32, "save_model_interval": 5000, "keep_checkpoints": 2,
         "test_interval": 5000, "log_interval": 1000, "local_results_path": results,
     }  # fmt: skip
+    settings |= dict(word.split("=", 1) for word in args.settings)
     given = [f"{key}={value}" for key, value in settings.items()]
     algorithm, environment = f"--config={args.config}", f"--env-config={args.env_config}"
-    return [sys.executable, str(MAIN), algorithm, environment, "with", *given, *args.settings]
+    return [sys.executable, str(MAIN), algorithm, environment, "with", *given]
 
 
 def look(trainer: psutil.Process, results: str, started: float) -> Look | None:
@@ -66,6 +72,7 @@ def look(trainer: psutil.Process, results: str, started: float) -> Look | None:
         threads=sum(process.num_threads() for process in family),
         processes=len(family),
         steps=max(series["steps"][-1] for series in json.loads(figures.read_text()).values()),
+        seconds=sum(trainer.cpu_times()[:2]),
     )
 
 
@@ -80,6 +87,8 @@ def watch(args: argparse.Namespace, results: str) -> tuple[list[Look], int, int]
                 time.sleep(args.every)
                 if (seen := look(trainer, results, started)) is not None:
                     looks.append(seen)
+                    if seen.steps >= args.steps:
+                        break
             family = trainer.children(recursive=True) if process.poll() is None else []
         finally:
             process.send_signal(signal.SIGTERM)
@@ -88,8 +97,11 @@ def watch(args: argparse.Namespace, results: str) -> tuple[list[Look], int, int]
     return looks, code, len(left)
 
 
-def report(looks: Sequence[Look], warm_up: float) -> None:
-    """Print ten moments, and the growth per hour after the warm-up (minutes)."""
+def report(looks: Sequence[Look], warm_up: float | None) -> None:
+    """Print ten moments, the growth per hour after the warm-up (minutes), and the speed in four parts after it."""
+    if not looks:
+        raise SystemExit("the run had no figures yet: give more --minutes")
+    warm_up = looks[-1].minutes / 4 if warm_up is None else warm_up
     print(f"{'minute':>7} {'trainer':>9} {'workers':>9} {'files':>6} {'threads':>8} {'processes':>10} {'steps':>9}")
     for seen in looks[:: max(1, len(looks) // 10)]:
         print(
@@ -103,25 +115,29 @@ def report(looks: Sequence[Look], warm_up: float) -> None:
     for name in ("trainer", "workers", "files", "threads", "processes"):
         values = [getattr(seen, name) for seen in warm]
         print(f"{name}: mean {mean(values):.1f}, growth {np.polyfit(hours, values, 1)[0]:+.1f} per hour")
-    halves = [warm[: len(warm) // 2 + 1], warm[len(warm) // 2 :]]
-    speeds = [(half[-1].steps - half[0].steps) / (half[-1].minutes - half[0].minutes) / 60 for half in halves]
-    print("steps per second: first half {:.0f}, second half {:.0f}".format(*speeds))
+    print(f"{'steps from':>12} {'to':>9} {'per second':>11} {'per processor second':>21}")
+    for part in np.array_split(np.arange(len(warm) - 1), min(4, len(warm) - 1)):
+        first, last = warm[part[0]], warm[part[-1] + 1]
+        took = 60 * (last.minutes - first.minutes), last.seconds - first.seconds
+        by_clock, by_processor = ((last.steps - first.steps) / each for each in took)
+        print(f"{first.steps:12} {last.steps:9} {by_clock:11.0f} {by_processor:21.0f}")
 
 
 def main() -> None:
     """Read the command line, run, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--warm-up", type=float, help="minutes; a quarter of all if not given")
+    parser.add_argument("--steps", type=float, default=float("inf"), help="ends the run before its minutes are over")
+    parser.add_argument("--warm-up", type=float, help="minutes; a quarter of all that it took if not given")
     parser.add_argument("--every", type=float, default=5, help="seconds between two looks")
     parser.add_argument("--config", default="qmix")
     parser.add_argument("--env-config", default="lbf")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("settings", nargs="*", help="more settings of the run, such as threads=2")
+    parser.add_argument("settings", nargs="*", help="more settings of the run, such as threads=2 or runner=vector")
     args = parser.parse_args()
     with TemporaryDirectory() as results:
         looks, code, left = watch(args, results)
-        report(looks, args.minutes / 4 if args.warm_up is None else args.warm_up)
+        report(looks, args.warm_up)
     print(f"exit code {code}, processes left {left}")
 
 
