@@ -83,6 +83,7 @@ def rows(folder):
         ("mmsa_paper", {}),
         ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
         ("mmsa", {"threads": "2"}),
+        ("mmsa", {"autocast": "bfloat16"}),
         *((alg, {}) for alg in ("hpn_qmix", "hpn_vdn", "set_qmix", "mmsa_hpn", "maser", "smmae")),
         ("dmawm", DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "buffer_size": "1000"}),
     ],

@@ -52,6 +52,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "memoryless": "tanh",
         "standardise_rewards": False,
         "truncation": "bootstrap",
+        "autocast": "none",
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip
 

@@ -37,8 +37,8 @@ def frozen_copy(module: nn.Module) -> nn.Module:
 class Learner(ABC):
     """Trains networks in parts.
 
-    Reads from `args`: `learner_log_interval` (environment steps), `cuda_graph`, `standardise_rewards` and, with it,
-    `standardise_from`, `n_rewards`.
+    Reads from `args`: `learner_log_interval` (environment steps), `cuda_graph`, `autocast`, `standardise_rewards` and,
+    with it, `standardise_from`, `n_rewards`.
 
     Attributes:
         trained: all modules of all parts, by name.
@@ -56,6 +56,8 @@ class Learner(ABC):
     OWN_REWARDS: ClassVar[bool] = False
     # Whether it learns from `rewards(batch)`, and so with standardise_rewards.
     STANDARDISES: ClassVar[bool] = False
+    # Whether its forward passes may be taken in bfloat16 (autocast), with losses in float32.
+    AUTOCASTS: ClassVar[bool] = False
     # Settings that are first read while learning. One that is missing is to be told before that.
     READS_LATER: ClassVar[tuple[str, ...]] = ()
 
@@ -71,6 +73,8 @@ class Learner(ABC):
             getattr(args, name)
         self.mac, self.logger, self.args = mac, logger, args
         self.device = mac.device
+        if args.autocast != "none" and not self.AUTOCASTS:
+            raise ValueError(f"autocast={args.autocast} is not made for {args.learner}: take autocast=none")
         if args.standardise_rewards and not self.STANDARDISES:
             raise ValueError(f"{args.learner} learns from rewards as they are: take standardise_rewards=False")
         self.reward_moments = None

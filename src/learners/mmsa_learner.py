@@ -37,6 +37,7 @@ class MMSALearner(ValueLearner):
     """
 
     SUMS_OVER_ROWS = True
+    AUTOCASTS = True
     READS_LATER = (
         *ValueLearner.READS_LATER, "agent_sale_loss", "agent_sale_coef", "agent_sale_hidden", "sale_input", "phi_input",
         "sale_fixed", "kl_alpha", "kl_coef", "kl_normal_coef", "kl_reduction", "rec_coef", "rec_hidden_coef",

@@ -16,6 +16,7 @@ class QLearner(ValueLearner):
     """See `ValueLearner` for the settings it reads."""
 
     SUMS_OVER_ROWS = True
+    AUTOCASTS = True
     OWN_REWARDS = True
 
     @classmethod

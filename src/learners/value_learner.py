@@ -5,6 +5,7 @@ Letters: R rows and K transitions of a batch (see `EpisodeRows`), N agents, A ac
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from learners.not_finite import all_finite
 from learners.targets import continues, greedy_actions, pick, share_changed, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
+from modules.precision import bfloat16
 
 NETWORKS = "networks"  # the part with agent and mixer in it, for most the only one
 
@@ -113,7 +115,8 @@ class ValueLearner(Learner):
 
         A run may put another in this method's place, one that shares the work.
         """
-        losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes(), totals=totals))
+        with nullcontext() if self.args.autocast == "none" else bfloat16(self.device):
+            losses, metrics = self.losses(EpisodeRows(batch, few_sizes=prefers_few_sizes(), totals=totals))
         sum(losses.values()).backward()
         return {name: loss.detach() for name, loss in losses.items()}, metrics
 
@@ -284,7 +287,7 @@ class ValueLearner(Learner):
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
-        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one."""
+        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one: float32, with autocast too."""
         if mixer is None:
-            return qs
-        return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1)
+            return qs.float()
+        return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1).float()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from modules.linear import add_product_, product, stacked, weight_gradient
+from modules.precision import casts, float32
 
 
 class _Unroll(th.autograd.Function):
@@ -111,7 +112,12 @@ def unroll(gru: nn.GRU | AgentsGRU, x: Tensor, sizes: Sequence[int], start: Tens
         x: the rows of step 0, then those of step 1, and so on.
         sizes: how many rows each step has; never more than the step before it. The first ones go on.
         start: (sizes[0], H), or None for zeros.
+
+    It is float32 with autocast too: a history adds up what its steps are rounded by.
     """
+    if casts():
+        with float32(x.device):
+            return unroll(gru, x.float(), sizes, None if start is None else start.float())
     if start is None:
         start = x.new_zeros(*x.shape[:-2], sizes[0], gru.hidden_size)
     if x.is_cuda and x.dim() == 2 and min(sizes) == max(sizes):  # cuDNN's kernels

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from modules.precision import casts, float32
+
 CPU_INFO = Path("/proc/cpuinfo")  # Linux
 ZEN_5 = 26  # AMD's family of processors
 
@@ -170,8 +172,13 @@ def _agents_rows(x: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x Wᵀ + b``: ``(…, K), (O, K), (O) -> (…, O)``, as `torch.nn.functional.linear`.
 
-    With parameters of every agent's own: ``(…, N, K), (N, O, K), (N, O) -> (…, N, O)``.
+    With parameters of every agent's own: ``(…, N, K), (N, O, K), (N, O) -> (…, N, O)``. With autocast it reads and
+    gives bfloat16, and so do its gradients.
     """
+    if casts():
+        x, weight, bias = (None if each is None else each.to(th.bfloat16) for each in (x, weight, bias))
+        with float32(x.device):  # nothing is left to be cast
+            return linear(x, weight, bias)
     if weight.dim() == 3:
         return _AgentsLinear.apply(x, weight, bias)
     return _Linear.apply(x, weight, bias) if th.is_grad_enabled() else product(x, weight, bias)

@@ -113,8 +113,8 @@ class GaussianEncoder(Perceptron):
         return self.distribution(linear(x, *self.on_input()))
 
     def distribution(self, on_input: Tensor) -> Gaussian:
-        """Return the distribution from what `on_input` gives; of the first D outputs, `finish` gives the mean."""
-        mean, raw = self.finish(on_input).chunk(2, dim=-1)
+        """Return the distribution, float32, from what `on_input` gives; of D outputs, `finish` gives the mean."""
+        mean, raw = self.finish(on_input).float().chunk(2, dim=-1)
         return Gaussian(mean, functional.softplus(raw.contiguous()) + MIN_STD)  # on columns it takes six times as long
 
 

@@ -16,6 +16,7 @@ from modules.agents.every_action import BLOCK, Layers, score
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
 from modules.entity_input import entity_input
 from modules.linear import Linear, linear
+from modules.precision import casts
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
 INITIAL_SCALE = 0.1  # what the head's last layer is scaled by at the start
@@ -169,7 +170,7 @@ class SALERNNAgent(nn.Module):
     def _in_blocks(self, z: Tensor) -> bool:
         """Say whether there are enough rows on a CPU, of agents that share parameters, to be scored in blocks."""
         shared, many = self.phi.actions_axis == -2, z.numel() * self.phi.n_actions > BLOCK
-        return shared and many and z.device.type == "cpu" and self.normalise_phi.name == "avgl1"
+        return shared and many and z.device.type == "cpu" and self.normalise_phi.name == "avgl1" and not casts()
 
     def _by_action(self) -> Layers:
         """Return the layers between z^o, φ's part for what it reads, and Q."""
