@@ -5,10 +5,11 @@ import pytest
 from made_archives import START, archive
 
 from comparison.archives import read_runs
-from comparison.equal import AT_END, MEAN, equals, machines_of, pairs, until
+from comparison.equal import AT_END, MEAN, equals, machines_of, pairs
 from comparison.equal_tables import at_equal, equal_tables
 from comparison.group_charts import curves
 from comparison.pooling import Choice, pool
+from comparison.scores import until
 from comparison.series import Series
 
 OTHER = {"host": {"hostname": "lab-9", "cpu": "another CPU"}}

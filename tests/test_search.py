@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_archives import write
+from made_archives import series, write
+from msgspec.structs import replace
 from tiny_runs import play, read
 
 import main
 import study
+from comparison.evaluations import Evaluations
 from study_runs import search_command
 from study_runs.search_file import read_search
 from utils.errors import UserError
@@ -77,7 +80,7 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
             t_max, value = int(given["t_max"]), float((folder / "lr").read_text())
             write(folder, "config.json", {"t_max": t_max})
             write(folder, "run.json", {"status": "COMPLETED"})
-            write(folder, "metrics.json", {"test_return_mean": {"steps": [0, t_max], "values": [0, 2 * value]}})
+            write(folder, "metrics.json", {"test_return_mean": series([0, t_max], [0, 2 * value], [0, 60])})
         return [0] * len(all_words)
 
     search = read_search(file, main.CONFIG_DIR)
@@ -91,6 +94,23 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
         except optuna.TrialPruned as why:
             ends.append(str(why))
     assert ends == [pytest.approx(0.05), "0.010 after 4 steps", pytest.approx(0.09)]
+
+
+@pytest.mark.parametrize(("aim", "reached"), [
+    ("aim: end, last: 2", 0.7),                           # the last two: 0.6 and 0.8
+    ("aim: area", 13 / 30),                               # 0.3 over 12 steps of 18, and 0.7 over 6
+    ("aim: area_per_minute, minutes: 2", 0.3),            # half of t_max, so half of the minutes: 0 to 0.6
+    ("aim: area_per_minute, minutes: 8", 0.65),           # 0.3, 0.7 and, held, 0.8, 0.8 over four minutes
+])  # fmt: skip
+def test_a_search_aims_at_the_end_or_at_the_area_over_steps_or_minutes(aim, reached, file):
+    from study_runs.search import aimed_at
+
+    file.write_text(FILE + "".join(f"{part}\n" for part in aim.split(", ")))
+    asked = read_search(file, main.CONFIG_DIR).file
+    curve = Evaluations(np.array([0, 12, 18, 36]), np.array([0, 0.6, 0.8, 0.1]), np.array([0, 1, 2, 9]) / 60, None)
+    assert aimed_at(curve, asked, t_max=18) == pytest.approx(reached)
+    with pytest.raises(UserError, match="does not tell when"):
+        aimed_at(curve._replace(hours=None), replace(asked, aim="area_per_minute", minutes=1), t_max=18)
 
 
 @pytest.mark.parametrize(("old", "new", "says"), [
@@ -108,6 +128,9 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
     ("settings: {", "settings: {seed: 1, ", "`seeds` lists them"),
     ("space:", "space:\n  env_args.key: [climbing, penalty]", "env_args.key says what the task is"),
     ("seeds:", "seed:", "unknown 'seed'"),
+    ("seeds:", "minutes: 2\nseeds:", "minutes belong to aim: area_per_minute"),
+    ("seeds:", "aim: area_per_minute\nseeds:", "minutes belong to aim: area_per_minute"),
+    ("seeds:", "aim: best\nseeds:", "Invalid enum value 'best'"),
 ])  # fmt: skip
 def test_a_mistake_in_a_file_is_told_in_one_line(old, new, says, file):
     file.write_text(FILE.replace(old, new))
@@ -116,6 +139,16 @@ def test_a_mistake_in_a_file_is_told_in_one_line(old, new, says, file):
     assert says in str(told.value) and str(told.value).startswith("tiny.yaml: ") and "\n" not in str(told.value)
 
 
-def test_the_search_that_is_shipped_is_one():
-    path = Path(main.__file__).parents[1] / "studies" / "searches" / "matrix.yaml"
-    assert read_search(path, main.CONFIG_DIR).rungs == (500, 1500, 4500)
+def test_the_searches_that_are_shipped_are_ones():
+    folder = Path(main.__file__).parents[1] / "studies" / "searches"
+    rungs = {path.name: read_search(path, main.CONFIG_DIR).rungs for path in sorted(folder.glob("*.yaml"))}
+    assert rungs["matrix.yaml"] == (500, 1500, 4500) and rungs["coop_mmsa.yaml"] == (27777, 83333, 250000)
+
+
+def test_what_is_compared_was_tuned_alike():
+    folder = Path(main.__file__).parents[1] / "studies" / "searches"
+    asked = [read_search(path, main.CONFIG_DIR) for path in sorted(folder.glob("coop_*.yaml"))]
+    alike = {(tuple(one.file.seeds), one.file.aim, one.file.minutes, one.rungs) for one in asked}
+    assert len(asked) == 4 and len(alike) == 1
+    spaces = {one.file.config: one.file.space for one in asked}
+    assert spaces["qmix"] == spaces["mmsa"]

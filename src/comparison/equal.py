@@ -15,7 +15,7 @@ import numpy as np
 from comparison.evaluations import AXES, smoothed
 from comparison.intervals import summary
 from comparison.pooling import Group, Line
-from comparison.scores import area_under
+from comparison.scores import area_under, until
 from comparison.series import Series
 from comparison.verdicts import judged
 
@@ -76,13 +76,6 @@ def _scores(series: Sequence[Series], end: float) -> dict[str, np.ndarray]:
         AT_END: np.array([one.values[-1] for one in cut]),
         MEAN: np.array([area_under(one.steps, one.values) for one in cut]),
     }
-
-
-def until(series: Series, end: float) -> Series:
-    """Return a series up to `end`, with its value there, interpolated."""
-    before = series.steps < end
-    places = np.append(series.steps[before], end)
-    return Series(places, np.append(series.values[before], np.interp(end, series.steps, series.values)))
 
 
 def pairs(group: Group, equal: Equal) -> Iterator[Pair]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from comparison.pooling import Line, Member
+from comparison.series import Series
 
 SCORES = {  # name -> what it is
     "final": "the last evaluation",
@@ -35,6 +36,13 @@ def area_under(steps: np.ndarray, values: np.ndarray) -> float:
     if len(steps) == 1:
         return float(values[0])
     return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
+
+
+def until(series: Series, end: float) -> Series:
+    """Return a series up to `end`, with its value there, interpolated."""
+    before = series.steps < end
+    places = np.append(series.steps[before], end)
+    return Series(places, np.append(series.values[before], np.interp(end, series.steps, series.values)))
 
 
 def scores(line: Line, metric: str) -> Mapping[str, np.ndarray]:

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from comparison.archives import read_run
+from comparison.evaluations import Evaluations, evaluations_of
+from comparison.scores import area_under, until
 from settings import read_json
-from study_runs.search_file import Axis, Search
+from study_runs.search_file import Axis, Search, SearchFile
 from utils.errors import RunFailedError, UserError
 from utils.files import write_whole
 from utils.naming import to_install
@@ -84,7 +87,8 @@ def _told(search: Search) -> dict[str, Any]:
     space = {key: [axis.choices, axis.low, axis.high, axis.log] for key, axis in search.axes.items()}
     f = search.file
     return {"config": f.config, "env_config": f.env_config, "settings": f.settings, "seeds": f.seeds,
-            "rungs": search.rungs, "metric": f.metric, "last": f.last, "space": space}  # fmt: skip
+            "rungs": search.rungs, "metric": f.metric, "last": f.last, "aim": f.aim, "minutes": f.minutes,
+            "space": space}  # fmt: skip
 
 
 def take_up_cut_off(study: Any) -> int:
@@ -134,17 +138,40 @@ def run_in(folder: Path, seed: int) -> Path | None:
 
 
 def value_of(search: Search, folder: Path, t_max: int) -> float:
-    """Return the mean over seeds of the metric's last evaluations up to a rung's end."""
-    means = []
+    """Return the mean over seeds of what the search aims at, by what the runs had logged by a rung's end."""
+    values = []
     for seed in search.file.seeds:
         run = run_in(folder, seed)
-        metrics = {} if run is None else read_json(run / "metrics.json")
-        if search.file.metric not in metrics:
-            raise UserError(f"{run}: it has logged no {search.file.metric}; give another metric")
-        series = metrics[search.file.metric]
-        end = int(np.searchsorted(series["steps"], t_max)) + 1  # with the one at the rung's end
-        means.append(np.mean(series["values"][:end][-search.file.last :]))
-    return float(np.mean(means))
+        try:
+            found = evaluations_of(read_run(run), search.file.metric)
+            values.append(aimed_at(found, search.file, t_max))
+        except UserError as why:
+            raise UserError(f"{run}: {why}; give another metric or aim") from why
+    return float(np.mean(values))
+
+
+def aimed_at(found: Evaluations, file: SearchFile, t_max: int) -> float:
+    """Return what a run has of a search's aim at the end of a rung of `t_max` steps.
+
+    A curve over minutes that is done before the rung's minutes are stays where it ended: whoever takes few updates is
+    compared with what others reach meanwhile. Raises `UserError` where the archive tells no times.
+    """
+    end = int(np.searchsorted(found.steps, t_max)) + 1  # with the one at the rung's end
+    played = Evaluations(*(part if part is None else part[:end] for part in found))
+    if file.aim == "end":
+        return float(np.mean(played.values[-file.last :]))
+    if file.aim == "area":
+        return area_under(played.steps, played.values)
+    curve = played.against("minutes")
+    if curve is None:
+        raise UserError("its archive does not tell when it was evaluated")
+    return area_under(*until(curve, file.minutes * t_max / file.t_max))
+
+
+def told_aim(file: SearchFile) -> str:
+    """Return in words what of the metric is maximised."""
+    words = {"end": f"mean of the last {file.last}", "area": "mean over its steps"}
+    return words.get(file.aim, f"mean over {file.minutes} minutes")
 
 
 def write_best(study: Any, search: Search, results: Path) -> Path:
@@ -152,8 +179,8 @@ def write_best(study: Any, search: Search, results: Path) -> Path:
     best, f = study.best_trial, search.file
     name = f"{search.name}_best"
     lines = [
-        f"# The best of {len(study.trials)} trials of {search.name}: {f.metric} {best.value:.4g} (mean of the last "
-        f"{f.last}) on",
+        f"# The best of {len(study.trials)} trials of {search.name}: {f.metric} {best.value:.4g} "
+        f"({told_aim(f)}) on",
         f"# --env-config={f.env_config}, seeds {', '.join(map(str, f.seeds))}, after {search.rungs[-1]} steps. The "
         "seeds were tuned on: report others.",
         f"base: {f.config}",

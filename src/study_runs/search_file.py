@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +24,11 @@ class Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What the file says: of each setting of the space its choices, or an interval."""
+    """What the file says: of each setting of the space its choices, or an interval.
+
+    `aim`: what of the metric's curve is maximised, its last evaluations, its mean over the steps of a rung (area), or
+    its mean over the minutes that a rung may take (area_per_minute), those of the last one being `minutes`.
+    """
 
     config: str
     env_config: str
@@ -33,6 +37,8 @@ class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     t_max: Annotated[int, Meta(ge=1)]
     settings: Settings = {}
     metric: str = "test_return_mean"
+    aim: Literal["end", "area", "area_per_minute"] = "end"
+    minutes: Annotated[float, Meta(gt=0)] | None = None
     last: Annotated[int, Meta(ge=1, le=1000)] = 3
     rungs: Annotated[int, Meta(ge=1, le=10)] = 3
     reduction: Annotated[int, Meta(ge=2, le=10)] = 3
@@ -88,6 +94,8 @@ def _checked(file: SearchFile, config_dir: Path) -> dict[str, Axis]:
         raise UserError(f"seeds: {reporting[0]} is a reporting seed, and 101-105 choose nothing; tune on others")
     if len(set(file.seeds)) < len(file.seeds):
         raise UserError("seeds: one stands here twice")
+    if (file.minutes is None) == (file.aim == "area_per_minute"):
+        raise UserError("minutes belong to aim: area_per_minute, which needs them")
     for key in (*file.settings, *file.space):
         if key in GIVEN_ELSEWHERE:
             raise UserError(f"{key} is not to be given: {GIVEN_ELSEWHERE[key]}")
