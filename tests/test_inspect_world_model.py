@@ -468,7 +468,8 @@ def test_a_spoilt_archive_is_answered_and_nothing_is_left(folder, tmp_path, text
 
 def test_a_run_of_a_gpu_with_workers_and_without_info_is_looked_at_here(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
-    config |= {"device": "cuda", "cuda_graph": True, "buffer_device": "learner", "runner": "parallel"}
+    config |= {"device": "cuda", "cuda_graph": True, "acting_graph": True, "buffer_device": "learner"}
+    config["runner"] = "parallel"
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "info.json").unlink()
     assert run(folder, "--episodes", 1, "--out", tmp_path / "out") == 0

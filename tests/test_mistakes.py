@@ -34,6 +34,8 @@ MISTAKES = {
     "evaluate nothing": (["evaluate=True"], "checkpoint_path"),
     "no checkpoint": (["checkpoint_path=nowhere"], "nowhere"),
     "graph without a GPU": (["cuda_graph=True", "device=cpu"], "cuda_graph"),
+    "acting by a graph without a GPU": (["acting_graph=True", "device=cpu"], "acting_graph=False"),
+    "policies by a graph": (["learner=policy_learner", "mac=policy_mac", "acting_graph=True"], "acting_graph"),
     "random evaluation of a policy": (["learner=policy_learner", "mac=policy_mac", "evaluation_epsilon=0.1"], "values"),
     "drawn evaluation of values": (["evaluation_draws=True"], "evaluation_epsilon"),
     "key twice": (["seed=1", "seed=2"], "seed"),

@@ -279,7 +279,8 @@ def test_pictures_are_kept_though_an_environment_may_draw_over_its_last_one(trai
 
 def test_a_run_of_a_gpu_with_workers_is_recorded_here(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
-    config |= {"device": "cuda", "cuda_graph": True, "buffer_device": "learner", "runner": "parallel"}
+    config |= {"device": "cuda", "cuda_graph": True, "acting_graph": True, "buffer_device": "learner"}
+    config["runner"] = "parallel"
     (folder / "config.json").write_text(json.dumps(config))
     assert run(folder, "--episodes", 1, "--out", tmp_path / "films") == 0
 

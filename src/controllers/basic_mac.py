@@ -16,12 +16,15 @@ from components.action_selectors import select_epsilon_greedy
 from components.episode_batch import EpisodeBatch, Rows, Scheme
 from components.episode_rows import EpisodeRows
 from components.epsilon_schedules import DecayThenFlatSchedule
+from controllers.acting_step import ActingStep
 from controllers.agent_inputs import agent_inputs
 from modules.agents import REGISTRY as AGENTS
 
 
 class BasicMAC:
-    """Reads from `args`: `agent`, `obs_last_action`, `obs_agent_id`, the ε settings, and what the agent reads."""
+    """Reads from `args`: `agent`, `obs_last_action`, `obs_agent_id`, `acting_graph`, the ε settings, and what the
+    agent reads.
+    """
 
     shows = "Q"  # what `step` returns, as films name it
     uniforms = 2  # how many an agent's choice takes
@@ -30,10 +33,12 @@ class BasicMAC:
         self.n_agents = groups["agents"]
         self.n_actions = scheme["avail_actions"]["vshape"][0]
         self.obs_last_action, self.obs_agent_id = args.obs_last_action, args.obs_agent_id
+        self.obs_size: int = scheme["obs"]["vshape"][0]
         self.input_size = (
-            scheme["obs"]["vshape"][0] + self.n_actions * args.obs_last_action + self.n_agents * args.obs_agent_id
+            self.obs_size + self.n_actions * args.obs_last_action + self.n_agents * args.obs_agent_id
         )
         self.agent = self._make_agent(self.input_size, args)
+        self.acting_step = ActingStep(args.acting_graph)
         self.hidden_size: int = args.rnn_hidden_dim
         self._ids = np.eye(self.n_agents, dtype=np.float32)
         self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
@@ -106,20 +111,30 @@ class BasicMAC:
 
     def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
         """Return Q (n, N, A) for the observations of one step, as an array, and the next hidden state."""
-        inputs, obs_size = self.inputs_now(batch, t, bs)
-        h = self.values.encode(inputs, [len(inputs)], hidden)
-        return self.values.q_from_hidden(h, inputs[..., :obs_size]).cpu().numpy(), h
+        parts = self.read_now(batch, t, bs)
+        if self.acting_step.record or hidden.is_cuda:
+            return self.acting_step(self._values_of, parts, hidden)
+        q, h = self._values_of(_joined(parts), hidden)
+        return q.numpy(), h
 
-    def inputs_now(self, batch: EpisodeBatch, t: int, bs: Rows) -> tuple[Tensor, int]:
-        """Return what the agents read at one step, (n, N, I) on their device, and how much of it is observation."""
+    def _values_of(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Q (n, N, A) and the next hidden state, from what the agents read (n, N, I)."""
+        h = self.values.encode(inputs, [len(inputs)], hidden)
+        return self.values.q_from_hidden(h, inputs[..., : self.obs_size]), h
+
+    def inputs_now(self, batch: EpisodeBatch, t: int, bs: Rows) -> Tensor:
+        """Return what the agents read at one step, (n, N, I) on their device."""
+        return _joined(self.read_now(batch, t, bs)).to(self.device)
+
+    def read_now(self, batch: EpisodeBatch, t: int, bs: Rows) -> list[np.ndarray]:
+        """Return what the agents read at one step, (n, N, …) each: the observation first, in all `input_size`."""
         obs = batch.array("obs")[bs, t]
         parts = [obs]
         if self.obs_last_action:
             parts.append(self._last_actions(batch, t, bs, obs.shape[:2]))
         if self.obs_agent_id:
             parts.append(np.broadcast_to(self._ids, (len(obs), *self._ids.shape)))
-        inputs = th.from_numpy(np.concatenate(parts, axis=-1, dtype=np.float32)).to(self.device)
-        return inputs, obs.shape[-1]
+        return parts
 
     def _last_actions(self, batch: EpisodeBatch, t: int, bs: Rows, shape: tuple[int, ...]) -> np.ndarray:
         """Return the last actions as one-hots, (n, N, A); `shape` is (n, N)."""
@@ -129,3 +144,7 @@ class BasicMAC:
     def build_inputs(self, rows: EpisodeRows) -> Tensor:
         """Return what the agents read at every row, (R, N, I): ``[o_t, a_{t-1}, i]``."""
         return agent_inputs(rows, self.n_actions, self.obs_last_action, self.obs_agent_id)
+
+
+def _joined(parts: list[np.ndarray]) -> Tensor:
+    return th.from_numpy(np.concatenate(parts, axis=-1, dtype=np.float32))

@@ -29,6 +29,8 @@ class DreamMAC:
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         if args.evaluation_epsilon > 0:
             raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
+        if args.acting_graph:
+            raise ValueError("acting_graph=True is for values: take acting_graph=False")
         if not args.share_parameters:
             raise ValueError("a world model's agents share their parameters: take share_parameters=True")
         if not args.use_rnn:

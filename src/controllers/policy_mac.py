@@ -25,6 +25,8 @@ class PolicyMAC(BasicMAC):
         self.action_space, self.evaluation_draws = args.action_space, args.evaluation_draws
         if args.evaluation_epsilon > 0:
             raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
+        if args.acting_graph:
+            raise ValueError("acting_graph=True is for values: take acting_graph=False")
         super().__init__(scheme, groups, args)
         self.shows = "mean" if self.action_space.kind == "continuous" else "p"
 
@@ -74,7 +76,7 @@ class PolicyMAC(BasicMAC):
         return density.probabilities().cpu().numpy(), hidden
 
     def _density(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[Density, Tensor]:
-        inputs, _ = self.inputs_now(batch, t, bs)
+        inputs = self.inputs_now(batch, t, bs)
         h = self.agent.encode(inputs, [len(inputs)], hidden)
         available = th.from_numpy(batch.array("avail_actions")[bs, t]).to(self.device)
         return self.agent.density(h, available), h

@@ -231,6 +231,8 @@ def check(args: Any) -> None:
         raise UserError("device=cuda: Torch sees no GPU here; take device=cpu or device=auto")
     if args.cuda_graph and _device(args.device) != "cuda":
         raise UserError("cuda_graph=True needs a GPU, and the networks are on the CPU; take cuda_graph=False")
+    if args.acting_graph and _device(args.device) != "cuda":
+        raise UserError("acting_graph=True needs a GPU, and the networks are on the CPU; take acting_graph=False")
     if "actor" in vars(args) and args.actor not in ACTORS:
         raise UserError(f"actor={args.actor}: no such actor; did you mean {nearest(args.actor, ACTORS)}?")
     _check_saving(args)

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import torch as th
 from torch import Tensor
 
+from utils.gpu import alone
+
 PREFIX = "acting."
 Played = TypeVar("Played")
 
@@ -48,7 +50,7 @@ class Overlap:
         if not self.ahead:
             self.acting.agent.load_state_dict(self.mac.agent.state_dict())
             if learn is not None:
-                learning = self._pool.submit(learn)
+                learning = self._pool.submit(_alone, learn)
         try:
             with self._beside():
                 played = play(self.acting)
@@ -80,3 +82,9 @@ class Overlap:
     def close(self) -> None:
         """End the thread."""
         self._pool.shutdown()
+
+
+def _alone(learn: Callable[[], object]) -> None:
+    """Learn, while nobody records a graph: updates draw."""
+    with alone:
+        learn()

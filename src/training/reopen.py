@@ -12,7 +12,7 @@ from training.assembly import Run, build
 from training.checkpoint import find_checkpoint, run_folder_of
 
 # Changes for a look: one environment in this process, on the CPU, whatever the run was made with.
-ONE_HERE = {"device": "cpu", "cuda_graph": "false", "runner": "episode", "batch_size_run": "1"}
+ONE_HERE = {"device": "cpu", "cuda_graph": "false", "acting_graph": "false", "runner": "episode", "batch_size_run": "1"}
 
 
 def reopen(path: str, config_dir: Path, changes: Mapping[str, str]) -> Run:
