@@ -53,6 +53,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "standardise_rewards": False,
         "truncation": "bootstrap",
         "autocast": "none",
+        "acting_graph": False,
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip
 
