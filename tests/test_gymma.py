@@ -12,6 +12,8 @@ from tiny_runs import play, read
 
 from envs import action_spaces as spaces_of_ours
 from envs import make_env, task_name
+from envs.batch import EnvsInTurn
+from envs.gymma import GymmaEnv
 from envs.gymma_keys import FORM, parse_key
 from envs.lbf import LBFEnv
 from utils.errors import UserError
@@ -26,8 +28,12 @@ ARGS = {
 }  # fmt: skip
 
 
+def env_args(key, time_limit=25, **more):
+    return {"key": key, **ARGS, "time_limit": time_limit, **more}
+
+
 def make(key, time_limit=25, **more):
-    return make_env("gymma", {"key": key, **ARGS, "time_limit": time_limit, **more})
+    return make_env("gymma", env_args(key, time_limit, **more))
 
 
 def test_foraging_equals_our_own_adapter():
@@ -94,11 +100,11 @@ def test_what_a_scenario_of_vmas_draws_in_its_steps_is_its_own(monkeypatch):
     tell = Environment._get_from_scenario
 
     def noisily(self, **what):
-        seen, *others = tell(self, **what)
-        return [[each + th.rand(1) for each in seen], *others]
+        told = tell(self, **what)
+        return [[each + th.rand(1) for each in told[0]], *told[1:]] if what["get_observations"] else told
 
     monkeypatch.setattr(Environment, "_get_from_scenario", noisily)
-    env, other, told = make("vmas-dropout"), make("vmas-dropout"), []
+    (env, other), told = (make("vmas-dropout", kwargs='{"energy_coeff": 0.03}') for _ in range(2)), []
     for busy in (False, True):
         env.reset(4)
         told.append([])
@@ -127,6 +133,45 @@ def test_a_scenario_of_vmas_equals_the_package():
     with pytest.raises(UserError, match="'n_agent': 4} passed but not used by the scenario"):
         make("vmas-balance", kwargs='{"n_agent": 4}')
     assert "gym" not in sys.modules or sys.modules["gym"] is not gymnasium
+
+
+@needs("vmas")
+def test_copies_of_vmas_are_stepped_together_and_play_as_one_alone_does():
+    from envs.vmas_batch import ScenarioBatch
+
+    steps = 20  # groups of 2 or 33, were they not filled up, round this episode otherwise from its third step on
+    alone, rng = make("vmas-balance", steps), np.random.default_rng(0)
+    taken = rng.integers(0, alone.info.n_actions, (steps, alone.info.n_agents))
+    alone.reset(12)
+    told = [(*alone.step(actions), alone.get_obs().tolist()) for actions in taken]
+    for n, mine in ((2, 1), (33, 32)):
+        batch = GymmaEnv.make_batch(env_args("vmas-balance", steps), n)
+        assert type(batch) is ScenarioBatch and batch.info == alone.info
+        batch.reset([0], [3])
+        batch.step([0], rng.integers(0, alone.info.n_actions, (1, alone.info.n_agents)))
+        batch.reset([mine], [12])
+        for step, actions in enumerate(taken):
+            if step == 9:
+                batch.reset([0], [4])
+            others = rng.integers(0, alone.info.n_actions, alone.info.n_agents)
+            *led_to, view = batch.step([0, mine], np.stack([others, actions]))[1]
+            assert (*led_to, view.obs.tolist()) == told[step]
+
+
+@needs("vmas")
+def test_what_draws_for_all_copies_at_once_is_stepped_in_turn(monkeypatch):
+    from envs import vmas_scenarios
+
+    for drawing in ("vmas-discovery", "vmas-simple_push"):  # in steps; once, for all copies of a world
+        assert type(GymmaEnv.make_batch(env_args(drawing, 3), 2)) is EnvsInTurn
+    assert type(GymmaEnv.make_batch(env_args("vmas-balance", 3, kwargs='{"together": false}'), 2)) is EnvsInTurn
+    monkeypatch.setattr(vmas_scenarios, "_plays_apart", lambda *_: True)  # what a short trial has not met
+    batch = GymmaEnv.make_batch(env_args("vmas-dispersion", 3, kwargs='{"n_agents": 2}'), 2)
+    batch.reset([0, 1], [1, 2])
+    scenario = batch._copies.groups[0].env.scenario
+    monkeypatch.setattr(scenario, "post_step", lambda: vmas_scenarios.th.rand(1))
+    with pytest.raises(UserError, match=r"env_args.key=vmas-dispersion: it draws at random .*kwargs.together=False"):
+        batch.step([0, 1], np.zeros((2, 2), int))
 
 
 def test_the_state_is_the_environments_own_under_pymarls_name_too(register, monkeypatch):

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from envs.batch import EnvsInTurn
 from envs.entities import Entities, laid_out
 from envs.guarded import GuardedEnv
 from envs.gymma_games import Game, Rewards, Shown
-from envs.gymma_keys import SUITES, find, parse_key
+from envs.gymma_keys import SUITES, VMAS, find, parse_key
 from envs.gymma_label import label, safe_name
 from envs.gymma_task import Task, find_out, numbers_in_shown
 from envs.multiagentenv import EnvInfo
@@ -88,6 +89,22 @@ class GymmaEnv(GuardedEnv):
             repeatable=task.repeatable,
             notes=(*task.notes, *(f"env_args.info_sums: infos have shown no {m}; they have {known}" for m in missed)),
         )
+
+    @classmethod
+    def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
+        """Return n of these environments; VMAS steps its copies together, see `envs.vmas_scenarios`."""
+        batch = super().make_batch(env_args, n)
+        first = batch.envs[0]
+        if n == 1 or not env_args.get("key", "").startswith(VMAS):
+            return batch
+        from envs.vmas_batch import batch_of  # brings Torch
+
+        def at(task: Task) -> Self:
+            env = cls.__new__(cls)
+            env._set_up(task, *first._shared[1:])
+            return env
+
+        return batch_of(first._task, env_args["key"].removeprefix(VMAS), json.loads(env_args["kwargs"]), n, at) or batch
 
     @classmethod
     def _like(cls, other: Self) -> Self:
