@@ -27,7 +27,11 @@ class GuardedEnv(MultiAgentEnv):
     @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
         """Return n of these environments; what is found out of the task is found out once."""
-        first = cls(**env_args)
+        return cls._in_turn(cls(**env_args), n)
+
+    @classmethod
+    def _in_turn(cls, first: Self, n: int) -> EnvsInTurn:
+        """Return an environment and n - 1 like it."""
         rest = iter([first])
         return EnvsInTurn(lambda: next(rest, None) or cls._like(first), n)
 

@@ -93,10 +93,9 @@ class GymmaEnv(GuardedEnv):
     @classmethod
     def make_batch(cls, env_args: Mapping[str, Any], n: int) -> EnvsInTurn:
         """Return n of these environments; VMAS steps its copies together, see `envs.vmas_scenarios`."""
-        batch = super().make_batch(env_args, n)
-        first = batch.envs[0]
+        first = cls(**env_args)
         if n == 1 or not env_args.get("key", "").startswith(VMAS):
-            return batch
+            return cls._in_turn(first, n)
         from envs.vmas_batch import batch_of  # brings Torch
 
         def at(task: Task) -> Self:
@@ -104,7 +103,8 @@ class GymmaEnv(GuardedEnv):
             env._set_up(task, *first._shared[1:])
             return env
 
-        return batch_of(first._task, env_args["key"].removeprefix(VMAS), json.loads(env_args["kwargs"]), n, at) or batch
+        scenario, kwargs = env_args["key"].removeprefix(VMAS), json.loads(env_args["kwargs"])
+        return batch_of(first._task, scenario, kwargs, n, at) or cls._in_turn(first, n)
 
     @classmethod
     def _like(cls, other: Self) -> Self:
