@@ -8,7 +8,7 @@ from fixtures_policy import args_of, learner_of
 from modules.actors.rnn_actor import RNNActor
 from modules.critics.coma_critic import COMACritic
 from modules.critics.value_critic import ValueCritic
-from modules.normalised import RowNormaliser
+from modules.sale import feature_normaliser
 
 ROWS = 5
 
@@ -29,8 +29,8 @@ def plain_normalised(x):
 
 def test_each_row_has_mean_zero_and_variance_one():
     x = 3 * th.randn(4, N, OBS) + 2
-    th.testing.assert_close(RowNormaliser()(x), plain_normalised(x), rtol=1e-5, atol=1e-5)
-    assert not RowNormaliser()(th.full((2, OBS), 9.0)).any()
+    th.testing.assert_close(feature_normaliser(True, OBS)(x), plain_normalised(x), rtol=1e-5, atol=1e-5)
+    assert not feature_normaliser(True, OBS)(th.full((2, OBS), 9.0)).any()
 
 
 def test_the_normaliser_has_nothing_to_save():

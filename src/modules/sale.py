@@ -53,6 +53,14 @@ class Normaliser(nn.Module):
         raise ValueError(f"normaliser {self.name!r}: avgl1, none, layer, batch or l2")
 
 
+def feature_normaliser(wanted: bool, size: int) -> Normaliser:
+    """Return MAPPO's feature normalisation of ``x (…, size)``, or what gives x back.
+
+    It is layer normalisation (Ba et al., 2016) without its gains and shifts: the linear layer behind it has them.
+    """
+    return Normaliser("layer" if wanted else "none", size)
+
+
 class ActionLinear(nn.Module):
     """A linear layer on ``[x, onehot(a_1), …, onehot(a_n)]``.
 

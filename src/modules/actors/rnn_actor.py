@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from modules.actors.densities import Density
 from modules.actors.heads import make_head
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
-from modules.normalised import feature_normaliser
+from modules.sale import feature_normaliser
 from modules.start import SMALL, start_orthogonally
 
 
@@ -22,7 +22,7 @@ class RNNActor(nn.Module):
     def __init__(self, input_size: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.features = feature_normaliser(args.normalise_features)
+        self.features = feature_normaliser(args.normalise_features, input_size)
         self.encoder = HistoryEncoder(input_size, args.rnn_hidden_dim, own, memory_of(args))
         self.head = make_head(
             args.action_space, args.rnn_hidden_dim, args.n_actions, args.action_spread, args.action_std, own

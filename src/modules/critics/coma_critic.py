@@ -8,7 +8,7 @@ from torch.nn import functional
 from modules.agents.history_encoder import own_parameters
 from modules.critics.inputs import Counterfactual
 from modules.linear import Linear
-from modules.normalised import feature_normaliser
+from modules.sale import feature_normaliser
 
 
 class COMACritic(nn.Module):
@@ -21,7 +21,9 @@ class COMACritic(nn.Module):
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         own, H = own_parameters(args), args.critic_hidden_dim
-        self.features = feature_normaliser(args.normalise_features)
+        self.of_state, self.of_obs = (
+            feature_normaliser(args.normalise_features, size) for size in (args.state_shape, args.obs_shape)
+        )
         sizes = args.state_shape, args.obs_shape, args.n_agents, args.n_actions, H
         self.first = Counterfactual(*sizes, own is not None)
         self.second = Linear(H, H, n_agents=own)
@@ -29,5 +31,5 @@ class COMACritic(nn.Module):
 
     def forward(self, state: Tensor, obs: Tensor, actions: Tensor) -> Tensor:
         """Return ``Q (R, N, A)`` for ``s (R, S), o (R, N, O)`` and the joint action ``a (R, N, 1)`` int64."""
-        x = functional.relu(self.first(self.features(state), self.features(obs), actions), inplace=True)
+        x = functional.relu(self.first(self.of_state(state), self.of_obs(obs), actions), inplace=True)
         return self.last(functional.relu(self.second(x), inplace=True))

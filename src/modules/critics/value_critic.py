@@ -14,7 +14,7 @@ from modules.agents.history_encoder import HistoryEncoder, own_parameters
 from modules.critics.inputs import StateAndNumber
 from modules.critics.value_norm import ValueNorm
 from modules.linear import Linear
-from modules.normalised import feature_normaliser
+from modules.sale import feature_normaliser
 from modules.start import SMALL, start_orthogonally
 
 
@@ -43,7 +43,8 @@ class ValueCritic(nn.Module):
         """`input_size` is I, read with ``critic_reads=own``."""
         super().__init__()
         own, H = own_parameters(args), args.critic_hidden_dim
-        self.features = feature_normaliser(args.normalise_features)
+        read = args.state_shape if args.critic_reads == "state" else input_size
+        self.features = feature_normaliser(args.normalise_features, read)
         if args.critic_reads == "state":
             first = StateAndNumber(args.state_shape, args.n_agents, H, own is not None)
         else:
