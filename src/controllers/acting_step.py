@@ -60,29 +60,22 @@ class ActingStep:
         return ActingStep(self.record)
 
     @th.no_grad()
-    def __call__(
-        self, forward: Forward, parts: Sequence[np.ndarray], hidden: Tensor, shown: Tensor | None = None
-    ) -> tuple[np.ndarray, Tensor]:
+    def __call__(self, forward: Forward, parts: Sequence[np.ndarray], hidden: Tensor) -> tuple[np.ndarray, Tensor]:
         """Take a step.
 
         Args:
             forward: networks as a function of what agents read and what they carry on.
             parts: what agents read, arrays (n, N, …) to be put side by side.
             hidden: (n, N, H).
-            shown: (n, N, …), what they read before that, where the networks are.
 
         Returns:
             Q (n, N, A) and the next hidden state (n, N, H), which later steps leave alone.
         """
-        sizes = [0 if shown is None else shown.shape[-1], sum(part.shape[-1] for part in parts)]
-        room = self._room_for(len(hidden), sum(sizes), hidden)
+        room = self._room_for(len(hidden), sum(part.shape[-1] for part in parts), hidden)
         inputs, start = room.inputs[: len(hidden)], room.hidden[: len(hidden)]
-        here, there = inputs.split(sizes, dim=-1)
-        told = room.told[: there.numel()].view(there.shape)
+        told = room.told[: inputs.numel()].view(inputs.shape)
         np.concatenate(parts, axis=-1, out=told.numpy(), casting="same_kind")
-        if shown is not None:
-            here.copy_(shown)
-        there.copy_(told, non_blocking=True)
+        inputs.copy_(told, non_blocking=True)
         start.copy_(hidden)
         q, h = self._launched(forward, inputs, start)
         return self._to_here(q), h.clone() if self.record else h

@@ -15,6 +15,7 @@ import torch as th
 from torch import Tensor, nn
 
 from components.episode_batch import EpisodeBatch, Rows, Scheme
+from controllers.policy_mac import refuse_settings_of_values
 from modules.actors.densities import Density
 from modules.actors.dream_actor import DreamActor
 from modules.worlds import REGISTRY as WORLDS
@@ -27,10 +28,7 @@ class DreamMAC:
     """Reads from `args`: `world` and what `world_settings` names, `actor_width`, `actor_layers`, the actor's spread."""
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
-        if args.evaluation_epsilon > 0:
-            raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
-        if args.acting_graph:
-            raise ValueError("acting_graph=True is for values: take acting_graph=False")
+        refuse_settings_of_values(args)
         if not args.share_parameters:
             raise ValueError("a world model's agents share their parameters: take share_parameters=True")
         if not args.use_rnn:

@@ -18,15 +18,20 @@ from modules.actors import REGISTRY as ACTORS
 from modules.actors.densities import Density
 
 
+def refuse_settings_of_values(args: SimpleNamespace) -> None:
+    """Raise ValueError where settings ask of a policy what only values do."""
+    if args.evaluation_epsilon > 0:
+        raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
+    if args.acting_graph:
+        raise ValueError("acting_graph=True is for values: take acting_graph=False")
+
+
 class PolicyMAC(BasicMAC):
     """Reads from `args`: `actor`, `action_space`, `obs_last_action`, `obs_agent_id`, and what the actor reads."""
 
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.action_space, self.evaluation_draws = args.action_space, args.evaluation_draws
-        if args.evaluation_epsilon > 0:
-            raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
-        if args.acting_graph:
-            raise ValueError("acting_graph=True is for values: take acting_graph=False")
+        refuse_settings_of_values(args)
         super().__init__(scheme, groups, args)
         self.shows = "mean" if self.action_space.kind == "continuous" else "p"
 
