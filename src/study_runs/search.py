@@ -142,6 +142,8 @@ def value_of(search: Search, folder: Path, t_max: int) -> float:
     values = []
     for seed in search.file.seeds:
         run = run_in(folder, seed)
+        if run is None:
+            raise UserError(f"{folder}: seed {seed} has left no run")
         try:
             found = evaluations_of(read_run(run), search.file.metric)
             values.append(aimed_at(found, search.file, t_max))
