@@ -113,6 +113,13 @@ def test_a_search_aims_at_the_end_or_at_the_area_over_steps_or_minutes(aim, reac
         aimed_at(curve._replace(hours=None), replace(asked, aim="area_per_minute", minutes=1), t_max=18)
 
 
+def test_a_seed_that_left_no_run_is_told_in_one_line(file):
+    from study_runs.search import value_of
+
+    with pytest.raises(UserError, match=r"^nowhere: seed 1 has left no run$"):
+        value_of(read_search(file, main.CONFIG_DIR), Path("nowhere"), 4)
+
+
 @pytest.mark.parametrize(("old", "new", "says"), [
     ("[1]", "[1, 103]", "103 is a reporting seed, and 101-105 choose nothing"),
     ("[1]", "[1, 1]", "one stands here twice"),
