@@ -11,7 +11,7 @@ from components.episode_rows import EpisodeRows
 from learners.losses import avail_loss, squared_error
 from modules.gru import unroll
 from modules.linear import linear
-from modules.precision import bfloat16, casts, float32
+from modules.precision import bfloat16, casts, float32, widened
 
 CPU = th.device("cpu")
 MEANS = {"wm_sample": False, "rollout_sample": False}
@@ -52,6 +52,11 @@ def test_errors_are_squared_and_added_up_in_float32():
     assert th.equal(squared_error(a, b, weights), squared_error(a.float(), b.float(), weights))
     logits, avail = th.randn(40, 2, 3).bfloat16(), th.rand(40, 2, 3) < 0.5
     assert th.equal(avail_loss(logits, avail, weights)[0], avail_loss(logits.float(), avail, weights)[0])
+
+
+def test_numbers_of_float64_are_not_rounded():
+    a, b = th.randn(40, 7, dtype=th.float64), th.randn(40, 7, dtype=th.float64)
+    assert widened(a) is a and squared_error(a, b, th.full((40,), 1 / 40)).dtype == th.float64
 
 
 def test_float32_is_a_part_within_and_ends_with_it():

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from modules.precision import widened
 from modules.world_model import Embeddings, Gaussian
 
 
@@ -21,8 +22,9 @@ def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def squared_error(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sum over steps of the mean squared error over the axes after (B, T): float32."""
-    return weighted_sum((prediction.float() - target.float()).square().flatten(weights.dim()).mean(dim=-1), weights)
+    """Return the weighted sum over steps of the mean squared error over the axes after (B, T); bfloat16 is widened."""
+    errors = (widened(prediction) - widened(target)).square()
+    return weighted_sum(errors.flatten(weights.dim()).mean(dim=-1), weights)
 
 
 def gaussian_kl(p: Gaussian, q: Gaussian) -> Tensor:
@@ -116,7 +118,7 @@ def avail_loss(logits: Tensor, avail: Tensor, weights: Tensor) -> tuple[Tensor, 
 
     Both are weighted sums over steps of means over agents and actions; `weights (B, T)`.
     """
-    errors = functional.binary_cross_entropy_with_logits(logits.float(), avail.float(), reduction="none")
+    errors = functional.binary_cross_entropy_with_logits(widened(logits), avail.float(), reduction="none")
     right = ((logits > 0) == avail).float()
     return weighted_sum(errors.mean(dim=(-2, -1)), weights), weighted_sum(right.mean(dim=(-2, -1)), weights)
 

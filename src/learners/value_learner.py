@@ -20,7 +20,7 @@ from learners.not_finite import all_finite
 from learners.targets import continues, greedy_actions, pick, share_changed, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
-from modules.precision import bfloat16
+from modules.precision import bfloat16, widened
 
 NETWORKS = "networks"  # the part with agent and mixer in it, for most the only one
 
@@ -287,7 +287,8 @@ class ValueLearner(Learner):
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
-        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one: float32, with autocast too."""
+        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one; bfloat16 is widened."""
         if mixer is None:
-            return qs.float()
-        return (mixer(qs, states) if rollout is None else mixer(qs, states, rollout)).unsqueeze(-1).float()
+            return widened(qs)
+        mixed = mixer(qs, states) if rollout is None else mixer(qs, states, rollout)
+        return widened(mixed.unsqueeze(-1))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch as th
+from torch import Tensor
 
 
 class _Here(threading.local):
@@ -23,6 +24,11 @@ _here = _Here()
 def casts() -> bool:
     """Say whether forward passes are taken in bfloat16 now, in this thread."""
     return _here.on
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return what a forward pass gave in bfloat16 as float32; other numbers as they are, float64 above all."""
+    return x.float() if x.dtype == th.bfloat16 else x
 
 
 @contextmanager

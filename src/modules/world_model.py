@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from modules.activations import Tanh, elu
 from modules.linear import Linear, linear
+from modules.precision import widened
 from modules.sale import SALE, ActionLinear, Normaliser
 
 MIN_STD = 0.01  # keeps log-densities and KL terms finite
@@ -113,8 +114,8 @@ class GaussianEncoder(Perceptron):
         return self.distribution(linear(x, *self.on_input()))
 
     def distribution(self, on_input: Tensor) -> Gaussian:
-        """Return the distribution, float32, from what `on_input` gives; of D outputs, `finish` gives the mean."""
-        mean, raw = self.finish(on_input).float().chunk(2, dim=-1)
+        """Return the distribution from what `on_input` gives, widened; of D outputs, `finish` gives the mean."""
+        mean, raw = widened(self.finish(on_input)).chunk(2, dim=-1)
         return Gaussian(mean, functional.softplus(raw.contiguous()) + MIN_STD)  # on columns it takes six times as long
 
 
