@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from components.action_selectors import select_epsilon_greedy
+from components.action_selectors import repeat_exploration, select_epsilon_greedy, select_preferred
 from components.epsilon_schedules import DecayThenFlatSchedule
 
 ALMOST_ONE = np.nextafter(1.0, 0.0)
@@ -103,3 +103,55 @@ def test_epsilon_falls_linearly_and_then_stays():
     assert schedule.eval(500) == pytest.approx(0.55)
     assert schedule.eval(999) == pytest.approx(0.1009)
     assert schedule.eval(1000) == schedule.eval(10**9) == 0.1
+
+
+def repeated(draws, epsilon, exponent):
+    """Agent by agent, step by step: when it explores, and by which preferences."""
+    n, T, width, N = draws.shape
+    weights = [k ** -exponent for k in range(1, 10_001)]
+    total = sum(weights)
+    result = np.zeros((n, T, width - 1, N))
+    for episode, agent in np.ndindex(n, N):
+        left, liked = 0, None
+        for t in range(T):
+            begin, length, *preferences = draws[episode, t, :, agent]
+            if left == 0 and begin < epsilon:
+                left, reached = 1, weights[0] / total
+                while reached <= length and left < T:
+                    reached += weights[left] / total
+                    left += 1
+                liked = preferences
+            if left > 0:
+                result[episode, t, 0, agent], left = 1, left - 1
+            if liked is not None:
+                result[episode, t, 1:, agent] = liked
+    return result
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.5, 1.0])
+def test_random_actions_are_repeated_as_in_the_slow_form(epsilon):
+    draws = np.random.default_rng(3).random((7, 40, 2 + 4, 3))
+    fast, slow = repeat_exploration(draws, epsilon, 2.0), repeated(draws, epsilon, 2.0)
+    explores = slow[:, :, 0] > 0
+    assert np.array_equal(fast[:, :, 0] > 0, explores)
+    assert np.array_equal(fast.swapaxes(2, 3)[explores], slow.swapaxes(2, 3)[explores])
+    assert 0 < explores.mean() if epsilon < 1 else explores.all()
+
+
+def test_lengths_of_repeats_are_those_of_zeta():
+    draws = np.random.default_rng(4).random((4000, 60, 3, 1))
+    explores = repeat_exploration(draws, 0.01, 2.0)[:, :, 0, 0] > 0
+    liked = repeat_exploration(draws, 0.01, 2.0)[:, :, 1, 0]
+    begins = explores[:, 1:50] & ~explores[:, :49]
+    stays = explores[:, 2:51] & (liked[:, 2:51] == liked[:, 1:50])
+    assert (stays & begins).sum() / begins.sum() == pytest.approx(1 - 6 / np.pi**2, abs=0.03)  # P(n > 1)
+
+
+def test_who_explores_takes_the_available_action_that_it_likes_best():
+    q, avail, _ = random_situation(n=200)
+    draws = np.random.default_rng(5).random((200, 1 + 6, 3))
+    draws[:, 0] = draws[:, 0] < 0.5
+    actions = select_preferred(q, avail, draws)
+    liked = greedy(draws[:, 1:].swapaxes(1, 2), avail)
+    assert np.array_equal(actions, np.where(draws[:, 0] > 0, liked, greedy(q, avail)))
+    assert 0.3 < draws[:, 0].mean() < 0.7

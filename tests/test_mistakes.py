@@ -37,6 +37,8 @@ MISTAKES = {
     "acting by a graph without a GPU": (["acting_graph=True", "device=cpu"], "acting_graph=False"),
     "policies by a graph": (["learner=policy_learner", "mac=policy_mac", "acting_graph=True"], "acting_graph"),
     "random evaluation of a policy": (["learner=policy_learner", "mac=policy_mac", "evaluation_epsilon=0.1"], "values"),
+    "policies that repeat": (["learner=policy_learner", "mac=policy_mac", "epsilon_repeat=2"], "epsilon_repeat=null"),
+    "repeats that never end": (["epsilon_repeat=1"], "epsilon_repeat"),
     "drawn evaluation of values": (["evaluation_draws=True"], "evaluation_epsilon"),
     "key twice": (["seed=1", "seed=2"], "seed"),
 }

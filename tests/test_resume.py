@@ -81,6 +81,7 @@ def rows(folder):
     [
         ("vdn", {"standardise_rewards": "True", "use_rnn": "False", "evaluation_epsilon": "0.3"}),
         ("mmsa_paper", {}),
+        ("qmix", {"epsilon_repeat": "2"}),
         ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
         ("mmsa", {"threads": "2"}),
         ("mmsa", {"autocast": "bfloat16"}),

@@ -12,7 +12,7 @@ import numpy as np
 import torch as th
 from torch import Tensor, nn
 
-from components.action_selectors import select_epsilon_greedy
+from components.action_selectors import repeat_exploration, select_epsilon_greedy, select_preferred
 from components.episode_batch import EpisodeBatch, Rows, Scheme
 from components.episode_rows import EpisodeRows
 from components.epsilon_schedules import DecayThenFlatSchedule
@@ -27,8 +27,6 @@ class BasicMAC:
     """
 
     shows = "Q"  # what `step` returns, as films name it
-    uniforms = 2  # how many an agent's choice takes
-
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.n_agents = groups["agents"]
         self.n_actions = scheme["avail_actions"]["vshape"][0]
@@ -43,12 +41,18 @@ class BasicMAC:
         self._ids = np.eye(self.n_agents, dtype=np.float32)
         self._onehots = np.eye(self.n_actions + 1, self.n_actions, dtype=np.float32)  # the last row: no action yet
         self.evaluation_epsilon: float = args.evaluation_epsilon
+        self.epsilon_repeat: float | None = args.epsilon_repeat
         self.schedule = DecayThenFlatSchedule(args.epsilon_start, args.epsilon_finish, args.epsilon_anneal_time)
 
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
         if args.evaluation_draws:
             raise ValueError("evaluation_draws is for policies; values have evaluation_epsilon")
         return AGENTS[args.agent](input_size, args)
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniform numbers an agent's choice takes."""
+        return 2 if self.epsilon_repeat is None else 2 + self.n_actions
 
     @property
     def values(self) -> nn.Module:
@@ -77,11 +81,13 @@ class BasicMAC:
     ) -> np.ndarray | None:
         """Return what choosing the actions of whole episodes takes, each episode's from its own generator.
 
-        Uniform numbers (n, steps, `uniforms`, N), see `select_epsilon_greedy`; None with ε = 0, which draws nothing.
+        Uniform numbers (n, steps, `uniforms`, N), see `select_epsilon_greedy`, or with `epsilon_repeat` what
+        `repeat_exploration` makes of them; None with ε = 0, which draws nothing.
         """
         if not np.any(epsilon):
             return None
-        return np.stack([generator.random((steps, self.uniforms, self.n_agents)) for generator in generators])
+        drawn = np.stack([generator.random((steps, self.uniforms, self.n_agents)) for generator in generators])
+        return drawn if self.epsilon_repeat is None else repeat_exploration(drawn, epsilon, self.epsilon_repeat)
 
     @th.no_grad()
     def select_actions(
@@ -100,14 +106,17 @@ class BasicMAC:
             t_ep: step within the episode.
             hidden: (n, N, H), as `init_hidden` or the last call gave it.
             epsilon: probability of a random action.
-            draws: (n, 2, N), this step's part of `draws`, or None with ε = 0.
+            draws: (n, …, N), this step's part of `draws`, or None with ε = 0.
             bs: the n episodes of `batch` that act.
 
         Returns:
             actions (n, N) int64 and the next hidden state (n, N, H).
         """
         q, hidden = self.step(batch, t_ep, hidden, bs)
-        return select_epsilon_greedy(q, batch.array("avail_actions")[bs, t_ep], epsilon, draws), hidden
+        avail = batch.array("avail_actions")[bs, t_ep]
+        if self.epsilon_repeat is None or draws is None:
+            return select_epsilon_greedy(q, avail, epsilon, draws), hidden
+        return select_preferred(q, avail, draws), hidden
 
     def step(self, batch: EpisodeBatch, t: int, hidden: Tensor, bs: Rows) -> tuple[np.ndarray, Tensor]:
         """Return Q (n, N, A) for the observations of one step, as an array, and the next hidden state."""

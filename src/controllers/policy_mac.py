@@ -22,6 +22,8 @@ def refuse_settings_of_values(args: SimpleNamespace) -> None:
     """Raise ValueError where settings ask of a policy what only values do."""
     if args.evaluation_epsilon > 0:
         raise ValueError("evaluation_epsilon is for values; policies have evaluation_draws")
+    if args.epsilon_repeat is not None:
+        raise ValueError("epsilon_repeat is for values, which explore with ε: take epsilon_repeat=null")
     if args.acting_graph:
         raise ValueError("acting_graph=True is for values: take acting_graph=False")
 

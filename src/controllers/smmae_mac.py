@@ -23,6 +23,8 @@ class SMMAEMAC(BasicMAC):
     uniforms = 3  # see `select_exploring`
 
     def _make_agent(self, input_size: int, args: SimpleNamespace) -> nn.Module:
+        if args.epsilon_repeat is not None:
+            raise ValueError("SMMAE explores by a policy of its own: take epsilon_repeat=null")
         self.explorer_random: float = args.explorer_random
         return nn.ModuleDict({"agent": super()._make_agent(input_size, args), "explorer": Explorer(args)})
 
