@@ -173,5 +173,5 @@ def draw_observation(seen: np.ndarray, foods: int, side: Cell) -> np.ndarray:
             continue
         at = (col + 0.5) * cell, (row + 0.5) * cell
         canvas.circle(at, 0.36 * cell, YELLOW if k < foods else agent_colour(k - foods), OUTLINE if k < foods else None)
-        canvas.text(at, f"{level:.0f}", TEXT, INK if k < foods else PAPER, "mm")
+        canvas.text(at, str(round(level)), TEXT, INK if k < foods else PAPER, "mm")
     return canvas.array()

@@ -63,6 +63,10 @@ class OwnEnv(NamedClassEnv):
         """Return the environment's picture."""
         return self._env.render()
 
+    def render_observation(self, obs: np.ndarray) -> np.ndarray:
+        """Return the environment's picture of what agents see."""
+        return self._env.render_observation(obs)
+
     def save_replay(self, folder: Path) -> None:
         """Ask the environment for its replay."""
         self._env.save_replay(folder)

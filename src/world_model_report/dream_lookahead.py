@@ -20,6 +20,7 @@ from components.episode_batch import EpisodeBatch
 from components.segments import Segments
 from learners.model_losses import segment_of
 from modules.worlds.contract import Segment, each
+from modules.worlds.world import World
 from utils.errors import UserError
 from world_model_report.bands import mean_band
 from world_model_report.estimates import Estimate
@@ -48,6 +49,37 @@ def segment_of_episodes(learner: Any, batch: EpisodeBatch) -> tuple[Segment, Ten
     return segment_of(rows, args.action_space, args.noop, absorbing, cut_off_ends), filled
 
 
+def foresee(
+    world: World, segment: Segment, lengths: Tensor, states: Any, begin: tuple[Tensor, ...], horizon: int
+) -> Iterator[Foreseen]:
+    """Imagine on from some rows, under the actions really taken, step by step as far as episodes reach.
+
+    Args:
+        world: the model.
+        segment: E episodes.
+        lengths: (E,) how many rows each has.
+        states: what the model inferred at every row.
+        begin: numbers of episodes and rows, (M,) each.
+        horizon: how many steps at most.
+    """
+    episode, row = begin
+    state, absent = each(lambda x: x[episode, row], states), segment.absent[episode, row]
+    for j in range(1, horizon + 1):
+        there = row + j < lengths[episode]
+        if not there.any():
+            return
+        episode, row, before = episode[there], row[there], each(lambda x, there=there: x[there], state)
+        absent = absent[there]
+        present = world.seen_by_others(absent)
+        state = world.imagine_step(before, segment.actions[episode, row + j - 1], present)
+        said = world.decode(before, state, present)
+        if said.absent is not None:
+            absent = absent | (said.absent > 0)
+        real = Segment(*(x[episode, row + j] for x in segment))
+        reward, goes_on = world.rewards.mean(said.reward), said.goes_on.sigmoid()
+        yield Foreseen(episode, row, world.obs_of(state), reward, goes_on, real)
+
+
 class DreamLookahead:
     """Episodes seen through a world model, and foreseen up to `horizon` steps.
 
@@ -69,23 +101,8 @@ class DreamLookahead:
 
     def _foresee(self, horizon: int) -> Iterator[Foreseen]:
         lengths, at = self.filled.sum(dim=1), th.arange(self.filled.shape[1])
-        episode, row = ((at >= self.context - 1) & (at < lengths[:, None] - 1)).nonzero(as_tuple=True)
-        state = each(lambda x: x[episode, row], self.states)
-        absent = self.segment.absent[episode, row]
-        for j in range(1, horizon + 1):
-            there = row + j < lengths[episode]
-            if not there.any():
-                return
-            episode, row, before = episode[there], row[there], each(lambda x, there=there: x[there], state)
-            absent = absent[there]
-            present = self.world.seen_by_others(absent)
-            state = self.world.imagine_step(before, self.segment.actions[episode, row + j - 1], present)
-            said = self.world.decode(before, state, present)
-            if said.absent is not None:
-                absent = absent | (said.absent > 0)
-            real = Segment(*(x[episode, row + j] for x in self.segment))
-            reward, goes_on = self.world.rewards.mean(said.reward), said.goes_on.sigmoid()
-            yield Foreseen(episode, row, self.world.obs_of(state), reward, goes_on, real)
+        begin = ((at >= self.context - 1) & (at < lengths[:, None] - 1)).nonzero(as_tuple=True)
+        return foresee(self.world, self.segment, lengths, self.states, begin, horizon)
 
     def estimates(self) -> Iterator[Estimate]:
         """Return the mean squared errors of the model and of naive predictors, with their bands, step by step.
