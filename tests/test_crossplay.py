@@ -185,8 +185,13 @@ def test_ctrl_c_in_the_middle_leaves_nothing(learnt, tmp_path, monkeypatch, caps
         return real(*args)
 
     monkeypatch.setattr(pairings, "play_team", interrupted)
-    assert run(learnt(0, 1), learnt(1, 2), "--out", tmp_path, "--episodes", 2) == 130
+    out = tmp_path / "new" / "newer"
+    assert run(learnt(0, 1), learnt(1, 2), "--out", out, "--episodes", 2) == 130
     assert capsys.readouterr().err == "interrupted: nothing was written\n" and not list(tmp_path.iterdir())
+    calls.clear()
+    out.mkdir(parents=True)  # somebody's own stays
+    assert run(learnt(0, 1), learnt(1, 2), "--out", out, "--episodes", 2) == 130
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize(("words", "says"), [

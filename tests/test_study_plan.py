@@ -59,6 +59,11 @@ def test_the_study_is_written_again_with_equal_minutes(tmp_path, monkeypatch, ca
     assert int(vdn["updates_per_run"]) > 2 == int(mmsa["updates_per_run"]) and mmsa["rollout_horizon"] == "2"
     assert ippo == {"config": "ippo"}
     assert (after.tasks, after.seeds, after.settings) == (before.tasks, before.seeds, before.settings)
+    mine = path.read_text() + "# mine\n"
+    path.write_text(mine)
+    assert study.main(["plan", "s.yaml", "--steps", "1000", "--equal-minutes", "equal"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and "is there already; remove it" in err and err.count("\n") == 1 and path.read_text() == mine
 
 
 def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys):

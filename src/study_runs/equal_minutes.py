@@ -34,14 +34,23 @@ def equal_updates(updates: int, training: float, learning: float, dearest: float
     return max(updates, int((dearest - (training - learning)) / (learning / updates)))
 
 
-def refuse_equal(folder: Path, runs: Sequence[PlannedRun]) -> None:
-    """Raise `UserError` where such studies cannot be written."""
+def refuse_equal(folder: Path, study: Path, runs: Sequence[PlannedRun]) -> None:
+    """Raise `UserError` where such studies cannot be written, or would take the place of others."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--equal-minutes {folder}: is no folder")
     if any(run.variant is not None for run in runs):
         raise UserError("--equal-minutes is for studies without variants: each has its own updates")
     if len({run.algorithm for run in runs}) < 2:
         raise UserError("--equal-minutes compares algorithms, and the study has one")
+    for path in _paths(folder, study.stem, runs).values():
+        if path.exists():
+            raise UserError(f"--equal-minutes {folder}: {path} is there already; remove it, or give another folder")
+
+
+def _paths(folder: Path, name: str, runs: Sequence[PlannedRun]) -> dict[str, Path]:
+    """Return each task's file."""
+    tasks = dict.fromkeys(run.task for run in runs)
+    return {task: folder / f"{name}_equal_{re.sub('[^A-Za-z0-9_-]', '-', task)}.yaml" for task in tasks}
 
 
 def write_equal(
@@ -58,7 +67,7 @@ def write_equal(
     name, asked = read_study(study)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for task, given in zip(dict.fromkeys(run.task for run in runs), asked.tasks, strict=True):
+    for (task, path), given in zip(_paths(folder, name, runs).items(), asked.tasks, strict=True):
         of_task = [run for run in runs if run.task == task]
         dearest = max(speeds[run.name].training for run in of_task)
         algorithms, updates = [], {}
@@ -69,7 +78,6 @@ def write_equal(
                 updates[run.algorithm] = equal_updates(run.settings[SETTING], speed.training, speed.learning, dearest)
                 entry[SETTING] = str(updates[run.algorithm])
             algorithms.append(entry)
-        path = folder / f"{name}_equal_{re.sub('[^A-Za-z0-9_-]', '-', task)}.yaml"
         tree = {
             "algorithms": algorithms, "tasks": [given], "seeds": list(asked.seeds),
             "settings": dict(asked.settings), "running": dict(asked.running),

@@ -53,7 +53,7 @@ def work(args: Namespace) -> None:
     for run in study.runs:
         kinds.setdefault((run.task, run.algorithm, run.variant), []).append(run)
     if args.equal_minutes is not None:
-        refuse_equal(args.equal_minutes, study.runs)
+        refuse_equal(args.equal_minutes, args.file, study.runs)
     console = study_console()
     speeds, hours = {}, {}
     for runs in kinds.values():

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,14 +66,28 @@ def unwritable(path: Path, why: Exception) -> RunFailedError:
 def unfinished(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Give a place for files to be written in, and move those named to `folder` if nothing goes wrong.
 
-    The folder is made if need be; `UserError` says when it cannot be written, before anything else is done.
+    The folder is made if need be, and goes away again if something does; `UserError` says when it cannot be written,
+    before anything else is done.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place = TemporaryDirectory(dir=folder, prefix=".partial-")
     except OSError as why:
+        _take_away(made)
         raise UserError(f"--out {folder}: cannot write there ({why.strerror})") from why
-    with place:
-        yield Path(place.name)
-        for name in names:
-            os.replace(Path(place.name) / name, folder / name)
+    try:
+        with place:
+            yield Path(place.name)
+            for name in names:
+                os.replace(Path(place.name) / name, folder / name)
+    except BaseException:
+        _take_away(made)
+        raise
+
+
+def _take_away(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, that are there and in which nobody has put anything meanwhile."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
