@@ -3,9 +3,10 @@
     python benchmarks/gpu_day.py --out gpu_day
 
 Writes `gpu_day.json` after every section and `gpu_day.md` at the end into the folder: the CUDA tests; what the machine
-can do; a roofline of every learner's update; whole runs on LBF and SMAX with the split of their time, with and without
-`overlap`; memory; and how updates grow to 64 agents. What there is no time left for is left out, and named. On a
-machine without a GPU it measures the CPU; `--small` makes all of it tiny, so that a test can run it.
+can do; a roofline of every learner's update, recorded and in bfloat16 too; whole runs on LBF and SMAX with the split of
+their time, with and without `overlap`, `acting_graph` and bfloat16; memory; and how updates grow to 64 agents. What
+there is no time left for is left out, and named. On a machine without a GPU it measures the CPU; `--small` makes all of
+it tiny, so that a test can run it.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from modules import linear
 from utils.memory import keep_freed_memory
 
 ALGS = ("qmix", "mmsa", "mappo", "dmawm")
+VALUES = ("qmix", "mmsa")  # those that can be recorded, and take forward passes in bfloat16
 AGENTS = (3, 8, 16, 32, 64)
 SMALL = {
     "world_hidden": 16, "latent_groups": 4, "latent_classes": 4, "world_width": 16, "decoder_width": 16,
@@ -73,6 +75,27 @@ class Day:
     def settings(self, alg: str) -> dict[str, Any]:
         """Return what updates are measured with besides a config's own settings."""
         return {"batch_size": self.batch_size} | (SMALL if self.small and alg == "dmawm" else {})
+
+    def ways_to_update(self, alg: str) -> dict[str, dict[str, Any]]:
+        """Return the settings that an update is measured with, by a name for each."""
+        ways: dict[str, dict[str, Any]] = {alg: {}}
+        if alg not in VALUES:
+            return ways
+        if self.device == "cuda":
+            ways[f"{alg}, as a CUDA graph"] = {"cuda_graph": True}
+            ways[f"{alg}, as a CUDA graph in bfloat16"] = {"cuda_graph": True, "autocast": "bfloat16"}
+        elif self.small:
+            ways[f"{alg}, in bfloat16"] = {"autocast": "bfloat16"}
+        return ways
+
+    def ways_to_run(self, alg: str) -> dict[str, list[str]]:
+        """Return the words that a whole run is measured with, by what its name gets."""
+        ways = {"": ["overlap=0"]} | ({", overlap=1": ["overlap=1"]} if alg != "mappo" else {})
+        if self.device == "cuda" and alg in VALUES:
+            ways[", acting_graph"] = ["overlap=0", "acting_graph=True"]
+            ways[", overlap=1, acting_graph"] = ["overlap=1", "acting_graph=True"]
+            ways[", all of it in bfloat16"] = ["overlap=1", "acting_graph=True", "autocast=bfloat16"]
+        return ways
 
 
 def tests(day: Day) -> dict[str, Any] | None:
@@ -127,20 +150,17 @@ def roofline(day: Day) -> dict[str, Any]:
     """Return for every learner's update its time, kernels' time, operations, traffic and peak memory."""
     found: dict[str, Any] = {}
     for alg in ALGS:
-        graphs = (False, True) if day.device == "cuda" and alg in ("qmix", "mmsa") else (False,)
-        for graph in graphs:
-            name = f"{alg}, as a CUDA graph" if graph else alg
+        for name, settings in day.ways_to_update(alg).items():
             if day.has_time_for(f"the update of {name}", 25 if not day.small else 0):
-                found[name] = one_update(day, alg, graph)
+                found[name] = one_update(day, alg, settings)
     return found
 
 
-def one_update(day: Day, alg: str, graph: bool) -> dict[str, float]:
-    """Measure an update."""
-    settings = day.settings(alg) | ({"cuda_graph": True} if graph else {})
+def one_update(day: Day, alg: str, settings: dict[str, Any]) -> dict[str, float]:
+    """Measure an update with further settings."""
     if day.device == "cuda":
         th.cuda.reset_peak_memory_stats()
-    update = Update(alg, day.shape(), day.device, day.batch_size, settings)
+    update = Update(alg, day.shape(), day.device, day.batch_size, day.settings(alg) | settings)
     took = seconds(update, day.device, day.repeats, warm_up=1 if day.small else 6) / update.per_call
     figures = {"seconds": took, "parameters": sum(p.numel() for p in update.learner.parameters)}
     if day.device == "cuda":
@@ -188,10 +208,10 @@ def runs(day: Day) -> dict[str, dict[str, Any]]:
         del tasks["smax"]
     for task, words in tasks.items():
         for alg in ALGS:
-            for overlap in (0, 1) if alg != "mappo" else (0,):
-                name = f"{alg} on {task}" + (", overlap=1" if overlap else "")
+            for way, further in day.ways_to_run(alg).items():
+                name = f"{alg} on {task}{way}"
                 if day.has_time_for(f"the run of {name}", 25 if not day.small else 0):
-                    found[name] = whole_run(day, alg, task, [*words, f"overlap={overlap}"])
+                    found[name] = whole_run(day, alg, task, [*words, *further])
     return found
 
 
@@ -200,7 +220,7 @@ def whole_run(day: Day, alg: str, task: str, words: Sequence[str]) -> dict[str, 
     steps = 60 if day.small else (20_000 if alg != "dmawm" else 3_000)
     settings = ["seed=1", f"t_max={steps}", f"log_interval={steps // 4}", "test_nepisode=8", f"device={day.device}"]
     settings += ["save_model=False", "test_interval=100000000", f"learner_log_interval={steps}", *words]
-    if day.device == "cuda" and alg in ("qmix", "mmsa"):
+    if day.device == "cuda" and alg in VALUES:
         settings += ["cuda_graph=True", "buffer_device=learner", "batch_size_run=32"]
     if day.small:
         settings += ["batch_size=8", *(f"{key}={value}" for key, value in SMALL.items() if alg == "dmawm")]

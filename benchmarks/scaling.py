@@ -32,8 +32,8 @@ from dream_step import make_replay, steps_of
 from utils.memory import keep_freed_memory
 
 BASE = SHAPES["3s5z"]
-SIZES = {"agents": (3, 8, 27, 75), "steps": (50, 150, 400)}
-OBSERVATIONS = {3: 60, 8: 128, 27: 285, 75: 500}  # numbers that one has, with so many agents
+SIZES = {"agents": (3, 8, 27, 75, 100), "steps": (50, 150, 400)}
+OBSERVATIONS = {3: 60, 8: 128, 27: 285, 75: 500, 100: 600}  # numbers that one has, with so many agents
 DREAM_STEPS = ("segments", "model step", "behaviour step")
 
 
