@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
 
 @th.no_grad()
 def diagnose(learner: Any, batch: Batch) -> dict[str, Tensor]:
-    """Return the figures by name; docs/mmsa.md says what each means. Draws nothing, changes nothing."""
+    """Return the figures by name; docs/figures.md says what each means. Draws nothing, changes nothing."""
     rows = EpisodeRows(batch, packed=True)
     encoded = encode(learner, rows)
     figures = embedding_figures("z_o", "z_oa", agent_embeddings(learner, rows, encoded.h))

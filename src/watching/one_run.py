@@ -12,7 +12,7 @@ from watching.runs import Seen
 
 LINES = 30  # of the log
 TIME = "time_"
-# Figures of world models, by how their names begin; docs/mmsa.md and docs/dreams.md say what each means.
+# Figures of world models, by how their names begin; docs/figures.md and docs/dreams.md say what each means.
 WORLD = (
     "wm_", "loss_kl", "loss_rec", "loss_sale", "loss_obs", "loss_reward", "kl", "rank_z", "spread_z", "rollout_use_",
     "imagined_", "greedy_action_match", "reconstruction_error", "reward_where", "goes_on_", "dream_", "real_return",

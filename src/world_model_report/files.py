@@ -55,7 +55,7 @@ def _page(report: Report, pngs: Mapping[str, bytes]) -> str:
         report.answer,
         [Picture(png, *report.captions[name]) for name, png in pngs.items()],
         {
-            "Figures, on these episodes (docs/mmsa.md and docs/dreams.md say what each means)": metrics,
+            "Figures, on these episodes (docs/figures.md and docs/dreams.md say what each means)": metrics,
             "Every number of the pictures above": folded(f"as in {ERRORS}", errors),
             "Settings of the run": folded("as in its config.json", settings),
         },

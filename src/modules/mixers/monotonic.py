@@ -40,7 +40,7 @@ class MonotonicMixing(nn.Module):
     raw numbers (cells of a grid, say), so with the usual start Q_tot is off by several times the largest return.
     Where episodes end by time limit, and so bootstrap, nothing but the discount takes that offset away again, over
     hundreds of target updates. b_1 starts as usual: what is left of it in Q_tot differs from state to state, and
-    agents that start with b_1 = 0 explore less (docs/mmsa.md).
+    agents that start with b_1 = 0 explore less (docs/measurements/start.md).
 
     Both the slope ``∂Q_tot/∂Q_i`` and that offset still hang on the scale of the states; `start_at` measures it.
     """
