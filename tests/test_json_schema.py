@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import main
-from mmsa_pymarl.settings_command import files_schema_text
 from mmsa_pymarl.settings_command import main as list_settings
+from mmsa_pymarl.settings_command import schema_text
 from settings import ALGS, ENVS, config_names, json_schema, listed_settings, read_declaration, setting_schema
 from utils.errors import UserError
 
@@ -97,7 +97,7 @@ FILES_SCHEMA = main.CONFIG_DIR / "settings.schema.json"
 
 
 def test_the_schema_that_files_name_is_as_they_declare():
-    made = files_schema_text()
+    made = schema_text("settings")
     assert FILES_SCHEMA.read_text() == made + "\n", f"mmsa settings --files-schema > {FILES_SCHEMA}"
 
 

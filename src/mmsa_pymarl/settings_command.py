@@ -20,9 +20,14 @@ def lines(declared: Mapping[str, Setting], values: Mapping[str, Value]) -> Itera
         yield f"{key} = {text}  # {setting.allowed}: {setting.meaning} ({setting.file}:{setting.line})"
 
 
-def files_schema_text() -> str:
-    """Return what src/config/settings.schema.json has to hold."""
-    schema = files_schema(all_declared(CONFIG_DIR), "Settings files of MMSA for PyMARL")
+def schema_text(kind: str) -> str:
+    """Return what src/config/KIND.schema.json has to hold: `settings`, `study` or `search`."""
+    if kind == "settings":
+        schema = files_schema(all_declared(CONFIG_DIR), "Settings files of MMSA for PyMARL")
+    else:
+        from study_runs.file_schemas import search_schema, study_schema
+
+        schema = {"study": study_schema, "search": search_schema}[kind](CONFIG_DIR)
     return json.dumps(schema, indent=1, ensure_ascii=False)
 
 
@@ -33,14 +38,18 @@ def _parse(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--json-schema", action="store_true", help="as JSON Schema, for editors and other tools")
     parser.add_argument("--files-schema", action="store_true", help="JSON Schema of the settings files themselves; "
                         "src/config/settings.schema.json, which they name, is made with it")  # fmt: skip
+    for kind in ("study", "search"):
+        parser.add_argument(f"--{kind}-schema", action="store_true", help=f"JSON Schema of a {kind}'s file; "
+                            f"src/config/{kind}.schema.json is made with it")  # fmt: skip
     return parser.parse_args(argv)
 
 
 def _work(argv: Sequence[str]) -> None:
     args = _parse(argv)
-    if args.files_schema:
-        print(files_schema_text())
-        return
+    for kind, asked in (("settings", args.files_schema), ("study", args.study_schema), ("search", args.search_schema)):
+        if asked:
+            print(schema_text(kind))
+            return
     declared, values = listed_settings(args.config, args.env_config, CONFIG_DIR)
     if args.json_schema:
         named = [name for name in (args.config, args.env_config) if name is not None]

@@ -62,13 +62,18 @@ def files_schema(declared: Mapping[str, Sequence[Setting]], title: str) -> dict[
     """
     root = {"$schema": DIALECT, "title": title, **_group()}
     for key, settings in declared.items():
-        forms = []
-        for setting in settings:
-            form = setting_schema(setting) | {"description": f"{setting.meaning} ({setting.file})"}
-            forms += [form] * (form not in forms)
-        _put(root, key, forms[0] if len(forms) == 1 else {"anyOf": forms})
+        _put(root, key, any_declared(settings))
     root["properties"]["base"] = {"type": "string", "description": "the algorithm that this one is based on"}
     return root
+
+
+def any_declared(settings: Sequence[Setting]) -> dict[str, Any]:
+    """Return the schema of what any of a setting's declarations takes."""
+    forms: list[dict[str, Any]] = []
+    for setting in settings:
+        form = setting_schema(setting) | {"description": f"{setting.meaning} ({setting.file})"}
+        forms += [form] * (form not in forms)
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
 
 def _put(root: dict[str, Any], key: str, form: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from study_runs.study_file import Settings, StudyFile
 from utils.errors import UserError
 
 STUDIES = "studies"  # below local_results_path
-_GIVEN_ELSEWHERE = {  # a setting -> why it cannot be given
+GIVEN_ELSEWHERE = {  # a setting -> why it cannot be given
     "seed": "`seeds` lists them",
     "threads": "`running` has cpus_per_run",
     "evaluate": "they train",
@@ -85,13 +85,12 @@ def _variants(study: StudyFile) -> list[str | None]:
     return [*study.variants, None]
 
 
-def variants_for(
-    alg: str, env: str, study: StudyFile, algorithms: Sequence[str], config_dir: Path
-) -> list[str | None]:
+def variants_for(alg: str, env: str, study: StudyFile, algorithms: Sequence[str], config_dir: Path) -> list[str | None]:
     """Return the variants that an algorithm runs in: those whose settings it has; without any, once as it is.
 
     A setting that no algorithm of the study has is a mistake, and left to be told as one.
     """
+
     def has(algorithm: str, variant: str) -> bool:
         return study.variants[variant].keys() <= _declared(algorithm, env, config_dir)
 
@@ -112,14 +111,12 @@ def _split(item: Settings, word: str, field: str, label: str) -> tuple[str, Sett
 
 
 def _refuse_given(given: Settings, label: str) -> None:
-    for key, where in _GIVEN_ELSEWHERE.items():
+    for key, where in GIVEN_ELSEWHERE.items():
         if key in given:
             raise UserError(f"{label}: {key} is no setting of a study's runs: {where}")
 
 
-def _planned(
-    name: str, alg: str, env: str, variant: str | None, updates: Settings, config_dir: Path
-) -> PlannedRun:
+def _planned(name: str, alg: str, env: str, variant: str | None, updates: Settings, config_dir: Path) -> PlannedRun:
     settings = resolve(alg, env, updates, config_dir)
     results = Path(settings["local_results_path"]).absolute() / STUDIES / name / (variant or "")
     task = task_name(settings["env"], settings["env_args"])

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
 from settings import TRICKS, Setting, Value, declared_settings, file_label, read_mapping, resolve, shown
-from study_runs.study_file import Settings, check_name, plain
+from study_runs.study_file import LARGEST_SEED, Settings, check_name, plain
 from utils.errors import UserError, nearest
 
 REPORTING_SEEDS = frozenset(range(101, 106))  # they choose nothing
+BY_MINUTES = "area_per_minute"
+Aim = Literal["end", "area", "area_per_minute"]
+AIMS = get_args(Aim)
 GIVEN_ELSEWHERE = {"seed": "`seeds` lists them", "t_max": "`t_max` says it", "local_results_path": "the search does"}
 
 
@@ -33,11 +36,11 @@ class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     config: str
     env_config: str
     space: dict[str, list[str] | Numbers]
-    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=2**32 - 1)]], Meta(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=LARGEST_SEED)]], Meta(min_length=1)]
     t_max: Annotated[int, Meta(ge=1)]
     settings: Settings = {}
     metric: str = "test_return_mean"
-    aim: Literal["end", "area", "area_per_minute"] = "end"
+    aim: Aim = "end"
     minutes: Annotated[float, Meta(gt=0)] | None = None
     last: Annotated[int, Meta(ge=1, le=1000)] = 3
     rungs: Annotated[int, Meta(ge=1, le=10)] = 3
@@ -94,8 +97,8 @@ def _checked(file: SearchFile, config_dir: Path) -> dict[str, Axis]:
         raise UserError(f"seeds: {reporting[0]} is a reporting seed, and 101-105 choose nothing; tune on others")
     if len(set(file.seeds)) < len(file.seeds):
         raise UserError("seeds: one stands here twice")
-    if (file.minutes is None) == (file.aim == "area_per_minute"):
-        raise UserError("minutes belong to aim: area_per_minute, which needs them")
+    if (file.minutes is None) == (file.aim == BY_MINUTES):
+        raise UserError(f"minutes belong to aim: {BY_MINUTES}, which needs them")
     for key in (*file.settings, *file.space):
         if key in GIVEN_ELSEWHERE:
             raise UserError(f"{key} is not to be given: {GIVEN_ELSEWHERE[key]}")

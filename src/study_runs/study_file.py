@@ -16,7 +16,8 @@ from settings import TRICKS, Value, declared_alone, file_label, read_mapping, sh
 from utils.errors import UserError, nearest
 
 Settings = dict[str, str]  # dotted key -> text
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+LARGEST_SEED = 2**32 - 1
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -24,7 +25,7 @@ class StudyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     algorithms: Annotated[list[str | Settings], Meta(min_length=1)]
     tasks: Annotated[list[Settings], Meta(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=2**32 - 1)]], Meta(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=LARGEST_SEED)]], Meta(min_length=1)]
     settings: Settings = {}
     variants: dict[str, Settings] = {}
     running: Settings = {}
@@ -47,7 +48,7 @@ def read_study(path: Path) -> tuple[str, StudyFile]:
 
 def check_name(what: str, given: str, label: str) -> None:
     """Raise `UserError` for a name that no folder should have."""
-    if not re.fullmatch(_NAME, given):
+    if not re.fullmatch(NAME, given):
         raise UserError(f"{label}: {what} {shown(given)!r} names a folder: use letters, digits, _ and -")
 
 
