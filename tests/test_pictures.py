@@ -52,7 +52,7 @@ def test_a_world_of_pictures_can_be_observed_and_dreamt():
     given = toy.segment(toy.replay().sample(2, 5))
     given = given._replace(obs=th.rand(2, 5, toy.N, 60))
     observed = model.observe(given)
-    losses, _ = model.losses(given, observed)
+    losses = model.losses(given, observed)
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.seen.parameters())
     assert model.obs_of(observed.states).shape == given.obs.shape

@@ -71,10 +71,10 @@ def test_an_episode_leaves_no_trace_in_the_next(name, likeliest):
 def test_losses_with_a_boundary_are_those_of_the_parts(name, likeliest):
     model = toy.world(name, free_nats=0.5)
     given = segment(rows=4, n=2)
-    apart = [model.losses(given, model.observe(given))[0]]
+    apart = [model.losses(given, model.observe(given))]
     joined = type(given)(*(x.flatten(0, 1).unsqueeze(0) for x in given))  # (1, 8, …), a first row in the middle
     assert joined.first[0].nonzero().flatten().tolist() == [0, 4]
-    losses = model.losses(joined, model.observe(joined))[0]
+    losses = model.losses(joined, model.observe(joined))
     for term, loss in losses.items():
         th.testing.assert_close(loss, apart[0][term], msg=term)
 
@@ -83,11 +83,11 @@ def test_losses_with_a_boundary_are_those_of_the_parts(name, likeliest):
 def test_what_arrives_with_a_first_row_counts_nothing(name):
     model, given = toy.world(name), segment()
     observed = model.observe(given)
-    losses, _ = model.losses(given, observed)
+    losses = model.losses(given, observed)
     for quantity in ("reward", "goes_on"):
-        changed, _ = model.losses(with_row(given, quantity, 0, 0.5), observed)
+        changed = model.losses(with_row(given, quantity, 0, 0.5), observed)
         assert changed[f"loss_{quantity}"].equal(losses[f"loss_{quantity}"])
-        changed, _ = model.losses(with_row(given, quantity, 1, 0.5), observed)
+        changed = model.losses(with_row(given, quantity, 1, 0.5), observed)
         assert not changed[f"loss_{quantity}"].equal(losses[f"loss_{quantity}"])
 
 
@@ -235,7 +235,7 @@ def test_what_absent_agents_observe_counts_only_where_it_shall(form):
     observed = model.observe(given)
     obs = given.obs.clone()
     obs[:, 2:, 1] = 7.0
-    losses, changed = (model.losses(x, observed)[0] for x in (given, given._replace(obs=obs)))
+    losses, changed = (model.losses(x, observed) for x in (given, given._replace(obs=obs)))
     assert losses["loss_obs"].equal(changed["loss_obs"]) == (form != "as_seen")
     assert ("loss_absent" in losses) == (form == "predicted")
 
@@ -274,8 +274,7 @@ def test_a_single_global_latent_serves_all_agents():
     model, given = toy.world("mabl", single_global=True), segment()
     observed = model.observe(given)
     assert observed.states.z_g.shape[2] == 1 and observed.posterior[1].shape[2] == 1
-    losses, metrics = model.losses(given, observed)
-    assert losses["loss_kl"].isfinite() and "kl_global" in metrics
+    assert model.losses(given, observed)["loss_kl"].isfinite() and "kl_global" in model.figures(observed)
     assert model.critic_features(observed.states).shape[-1] == model.critic_size
 
 

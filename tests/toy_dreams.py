@@ -93,7 +93,7 @@ def trained_world(name, steps=1000, seed=0, **changed):
     schedule = th.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
     for _ in range(steps):
         given = whole_episodes(8, rng)
-        losses, _ = model.losses(given, model.observe(given))
+        losses = model.losses(given, model.observe(given))
         optimiser.zero_grad()
         sum(losses.values()).backward()
         th.nn.utils.clip_grad_norm_(model.parameters(), 10)

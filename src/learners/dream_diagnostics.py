@@ -54,7 +54,7 @@ def diagnose(learner: Any, segment: Segment) -> Scalars:
         "goes_on_elsewhere": mean_where(goes_on, arrived & ~ended),
         "reward_clipped": th.zeros(()) if limit is None else (segment.reward.abs() > limit).float().mean(),
     }
-    return figures | compare_returns(learner, segment, observed.states)
+    return figures | world.figures(observed) | compare_returns(learner, segment, observed.states)
 
 
 def compare_returns(learner: Any, segment: Segment, states: object) -> Scalars:

@@ -110,9 +110,9 @@ class DreamLearner(Learner):
     def model_step(self, segments: Segments, segment: Segment) -> tuple[Observed, Scalars]:
         """Train the world model on segments; return what it inferred there, and figures."""
         observed = self.world.observe(segment)
-        losses, metrics = self.world.losses(segment, observed)
+        losses = self.world.losses(segment, observed)
         norm = self._step("model", losses, segments)
-        return observed, {**losses, **metrics, "grad_norm_model": norm}
+        return observed, {**losses, "grad_norm_model": norm}
 
     def behaviour_step(self, segments: Segments, segment: Segment, states: Any) -> Scalars:
         """Train actor and critic on what the model imagines from states (B, T, N, …) that it inferred."""

@@ -144,13 +144,12 @@ class MABL(World):
         """Return ``-log p(a)`` of own actions."""
         return self.own_action.losses(self.both_levels(observed.states), segment, there)
 
-    def divergence(self, observed: Observed, weight: Tensor) -> tuple[Tensor, Scalars]:
-        """Return the sum of both levels' balanced KL; log the agents' under z^g of the prior and of the posterior."""
-        total, metrics = super().divergence(observed, weight)
-        with th.no_grad():
-            q, states = observed.posterior[0], observed.states
-            blind = self.agent_prior(states.h, self.drawn(self.global_prior(states.h_g)))
-            seeing = self.agent_prior(states.h, states.z_g)
-            for name, prior in (("kl_prior_global", blind), ("kl_posterior_global", seeing)):
-                metrics[name] = kl(q, self.log_p(prior)).sum(dim=-1).mean()
-        return total, metrics
+    @th.no_grad()
+    def figures(self, observed: Observed) -> Scalars:
+        """Return besides the agents' KL under z^g of the prior, as in imagination, and of the posterior."""
+        found, q, states = super().figures(observed), observed.posterior[0], observed.states
+        blind = self.agent_prior(states.h, self.drawn(self.global_prior(states.h_g)))
+        seeing = self.agent_prior(states.h, states.z_g)
+        for name, prior in (("kl_prior_global", blind), ("kl_posterior_global", seeing)):
+            found[name] = kl(q, self.log_p(prior)).sum(dim=-1).mean()
+        return found

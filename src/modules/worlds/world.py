@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch as th
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modules.worlds.contract import (
     Actor,
@@ -29,6 +28,7 @@ from modules.worlds.latents import (
     balanced_kl,
     draw,
     entropy,
+    kl,
     log_probabilities,
     mode,
     probabilities,
@@ -186,8 +186,8 @@ class World(nn.Module, ABC):
         seen = self.obs_out(self.obs_decoder(self.features(state)))
         return symexp(seen) if self.settings.obs_loss == "symlog" else seen
 
-    def losses(self, segment: Segment, observed: Observed) -> tuple[Scalars, Scalars]:
-        """Return the terms of the model's loss, weighted, and figures to be logged.
+    def losses(self, segment: Segment, observed: Observed) -> Scalars:
+        """Return the terms of the model's loss, weighted.
 
         Sums over agents, means over rows: all of them, or for what arrives, those that something led to.
         """
@@ -209,25 +209,31 @@ class World(nn.Module, ABC):
             losses["loss_absent"] = bernoulli_loss(decoded.absent, segment.absent.float()).sum() * everywhere
         losses |= self.action_losses(hidden, segment, observed, there)
         losses = {name: s.decoder_weight * loss for name, loss in losses.items()}
-        divergence, metrics = self.divergence(observed, alone)
-        return losses | {"loss_kl": divergence}, metrics
+        return losses | {"loss_kl": self.divergence(observed, alone)}
 
     def action_losses(self, hidden: Tensor, segment: Segment, observed: Observed, there: Tensor) -> Scalars:
         """Return the loss of decoding an agent's own action, for the methods that do; `hidden` is the decoder's."""
         return {}
 
-    def divergence(self, observed: Observed, weight: Tensor) -> tuple[Tensor, Scalars]:
-        """Return the balanced KL of all levels, and for each its value and entropies in nats per agent."""
-        s, total, metrics = self.settings, 0.0, {}
-        for level, q, p in zip(("", "_global"), observed.posterior, observed.prior, strict=False):
-            loss, value = balanced_kl(q, p, s.kl_prior, s.kl_posterior, s.free_nats, s.kl_over)
+    def divergence(self, observed: Observed, weight: Tensor) -> Tensor:
+        """Return the balanced KL of all levels."""
+        s, total = self.settings, 0.0
+        for q, p in zip(observed.posterior, observed.prior, strict=True):
+            loss, _ = balanced_kl(q, p, s.kl_prior, s.kl_posterior, s.free_nats, s.kl_over)
             counts = weight if loss.shape == weight.shape else th.ones_like(loss)
             total = total + (loss * counts).sum(dim=-1).mean()
-            with th.no_grad():
-                metrics[f"kl{level}"] = value.mean()
-                metrics[f"posterior_entropy{level}"] = entropy(q).sum(dim=-1).mean()
-                metrics[f"prior_entropy{level}"] = entropy(p).sum(dim=-1).mean()
-        return total, metrics
+        return total
+
+    @th.no_grad()
+    def figures(self, observed: Observed) -> Scalars:
+        """Return for each level its KL and entropies in nats per agent; they are looked up for the log alone."""
+        found = {}
+        reduce = th.sum if self.settings.kl_over == "sum" else th.mean
+        for level, q, p in zip(("", "_global"), observed.posterior, observed.prior, strict=False):
+            found[f"kl{level}"] = reduce(kl(q, p), dim=-1).mean()
+            found[f"posterior_entropy{level}"] = entropy(q).sum(dim=-1).mean()
+            found[f"prior_entropy{level}"] = entropy(p).sum(dim=-1).mean()
+        return found
 
     @th.no_grad()
     def imagine(self, start: Any, avail: Tensor, absent: Tensor, actor: Actor, steps: int) -> Dream:
@@ -267,8 +273,11 @@ class World(nn.Module, ABC):
                 avail = th.ones_like(p, dtype=th.bool)
         if s.discrete:
             nothing = ~avail.any(dim=-1, keepdim=True)
-            left = p.argmax(dim=-1) if s.noop is None else th.full_like(absent, s.noop, dtype=th.long)
-            avail = avail | nothing & functional.one_hot(left, p.shape[-1]).bool()
+            if s.noop is None:
+                left = p.argmax(dim=-1, keepdim=True)
+                avail.scatter_(-1, left, avail.gather(-1, left) | nothing)
+            else:
+                avail[..., s.noop, None] |= nothing
         if said.absent is None:
             return avail, who_is_absent(avail, s.discrete, s.noop)
         return avail, absent | (th.rand_like(said.absent) < said.absent.sigmoid())
