@@ -42,6 +42,7 @@ $(VENV)/.requirements: requirements.txt $(VENV)/.torch-$(TORCH)
 
 $(VENV)/.requirements-dev: $(wildcard requirements-*.txt) $(VENV)/.requirements
 	$(PIP) -r requirements-dev.txt
+	$(PIP) --no-deps -r requirements-flatland.txt
 	@touch $@
 
 # Where the index cannot be reached, PyPI's Torch does as well, and takes more room.

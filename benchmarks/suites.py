@@ -24,6 +24,7 @@ POLICIES = "batch_size_run=4 batch_size=4 test_nepisode=8"  # for methods that l
 PICTURES = "batch_size_run=2 batch_size=2 buffer_size=4 test_nepisode=2"
 TASKS = {  # name -> its environment's config, and what follows `with`
     "lbf": ("lbf", ""),
+    "flatland": ("flatland", ""),
     "3s5z": ("smax", "env_args.map_name=3s5z"),
     "smacv2_5_units": ("smax", "env_args.map_name=smacv2_5_units"),
     "HalfCheetah_6x1": ("mamujoco", "env_args.scenario=HalfCheetah env_args.agent_conf=6x1"),
@@ -42,6 +43,7 @@ DOORS = {  # what comes through gymma's door beside these; some need packages of
     "pursuit": f"pz-sisl-pursuit-v5 env_args.time_limit=500 {LONG_EPISODES}",
     "multiwalker": f"pz-sisl-multiwalker-v9 env_args.state=concat env_args.time_limit=500 {POLICIES}",
     "waterworld": f"pz-sisl-waterworld-v4 env_args.time_limit=500 {POLICIES}",
+    "balance": "vmas-balance env_args.time_limit=100 batch_size=8 batch_size_run=8",
     "magent": f"magent2.environments.adversarial_pursuit_v4 env_args.time_limit=100 {LONG_EPISODES}",
     "pistonball": f"pz-butterfly-pistonball-v6 env_args.time_limit=125 env_args.kwargs.n_pistons=4 "
     f"env_args.kwargs.continuous=False {PICTURES}",

@@ -13,6 +13,7 @@ PACKAGES = {
     "overcooked": ("jaxmarl",),
     "vmas": ("vmas",),
     "smaclite": ("smaclite",),
+    "flatland": ("flatland",),
 }
 
 

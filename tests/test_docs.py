@@ -22,7 +22,8 @@ CONFIGS = main.CONFIG_DIR
 STAND_INS = {"ALG": "qmix", "TASK": "Foraging-8x8-2p-3f-v3", "SEED": "1"}
 FORMER = FORMER_SETTINGS | {f"--env-config={name}": "" for name in FORMER_CONFIGS}
 NEEDS = {
-    "smax": "jaxmarl", "mamujoco": "gymnasium_robotics", "gymma": "rware", "smaclite": None, "sc2": None, "sc2v2": None,
+    "smax": "jaxmarl", "mamujoco": "gymnasium_robotics", "gymma": "rware", "smaclite": None, "flatland": "flatland",
+    "sc2": None, "sc2v2": None,
 }  # fmt: skip
 
 

@@ -29,6 +29,9 @@ CONFIGS = Path(envs.__file__).parents[1] / "config" / "envs"
 OVERCOOKED = yaml.safe_load((CONFIGS / "overcooked.yaml").read_text())["env_args"] | {"max_steps": 40}
 SMAX = yaml.safe_load((CONFIGS / "smax.yaml").read_text())["env_args"]
 SC2, SC2V2 = (resolve("qmix", name, {}, CONFIGS.parent)["env_args"] for name in ("sc2", "sc2v2"))
+FLATLAND = {
+    "trains": 2, "side": 24, "cities": 2, "depth": 0, "map_seed": 3, "time_limit": 30, "common_reward": True,
+}  # fmt: skip
 LBF = {"valid_actions_only": True, "common_reward": True, "episode_limit": 50}
 MUJOCO = {"action_space": "bins", "n_bins": 5, "max_actions": 2000}
 TORQUES = MUJOCO | {"action_space": "continuous"}
@@ -50,6 +53,7 @@ CASES = [
     ("smax", SMAX | {"map_name": "3m"}),
     ("smax", SMAX | {"map_name": "smacv2_5_units"}),
     ("smaclite", {"map_name": "2s3z", "time_limit": 30}),
+    ("flatland", FLATLAND),
     ("overcooked", OVERCOOKED),
     ("mamujoco", {"scenario": "HalfCheetah", "agent_conf": "6x1", "agent_obsk": 1, "episode_limit": 6, **MUJOCO}),
     ("mamujoco", {"scenario": "Ant", "agent_conf": "8x1", "agent_obsk": 2, "episode_limit": 8, **MUJOCO}),
@@ -81,7 +85,7 @@ CASES = [
 # the folder of a config's task, where it is not the key
 NAMED = {"sc2": "3s5z", "sc2v2": "protoss_5_vs_5", "smax": "smax-3s5z", "mamujoco": "HalfCheetah-6x1-obsk1",
          "pymarl": "Meeting", "own": "Ring", "overcooked": "overcooked-cramped_room",
-         "smaclite": "smaclite-2s3z"}  # fmt: skip
+         "smaclite": "smaclite-2s3z", "flatland": "flatland-5t-30x30-2c-map0"}  # fmt: skip
 SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space")  # in a test's name
 DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 

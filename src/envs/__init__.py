@@ -20,6 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
+    "flatland": "envs.flatland:FlatlandEnv",
     "gymma": "envs.gymma:GymmaEnv",
     "lbf": "envs.lbf:LBFEnv",
     "mamujoco": "envs.mamujoco:MAMuJoCoEnv",
@@ -33,6 +34,7 @@ ENVS: dict[str, str] = {  # the name in a config -> "module:Class"
     "smax": "envs.smax:SMAXEnv",
 }
 REQUIREMENTS: dict[str, str] = {  # module -> what `pip install -r` is given, if not requirements.txt
+    "envs.flatland": "requirements-flatland.txt --no-deps",
     "envs.gymma": "requirements-gymma.txt",
     "envs.mamujoco": "requirements-mamujoco.txt",
     "envs.overcooked": "requirements-smax.txt",
