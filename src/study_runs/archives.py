@@ -57,7 +57,7 @@ class Archives:
         elif status == "COMPLETED":
             state = State.FINISHED if long_enough else State.STOPPED
         else:
-            state = {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED}.get(status, State.DIED)
+            state = {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED}.get(str(status), State.DIED)
         metrics = self._json(folder / "metrics.json")
         t_env = max((max(series["steps"], default=0) for series in metrics.values()), default=0)
         speed, test = (_last(metrics, name) for name in ("steps_per_second", "test_return_mean"))

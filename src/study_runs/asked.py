@@ -3,9 +3,9 @@
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from settings import Value, file_label
+from settings import file_label
 from study_runs.planned_run import PlannedRun, planned_runs
 from study_runs.study_file import read_study, running_settings
 
@@ -18,7 +18,7 @@ class Study(NamedTuple):
 
     name: str
     runs: list[PlannedRun]
-    running: dict[str, Value]
+    running: dict[str, Any]
 
     @property
     def lock(self) -> Path:

@@ -60,10 +60,11 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
     """
     found: dict[str, PlannedRun] = {}
     tasks = [_split(task, "env_config", "tasks", label) for task in study.tasks]
-    algorithms = [({"config": a} if isinstance(a, str) else a) for a in study.algorithms]
-    algorithms = [_split(algorithm, "config", "algorithms", label) for algorithm in algorithms]
+    named = [({"config": a} if isinstance(a, str) else a) for a in study.algorithms]
+    algorithms = [_split(algorithm, "config", "algorithms", label) for algorithm in named]
     for seed, (env, of_task), variant, (alg, of_alg) in product(study.seeds, tasks, _variants(study), algorithms):
-        given = study.settings | of_task | of_alg | study.variants.get(variant, {})
+        of_variant = {} if variant is None else study.variants[variant]
+        given = study.settings | of_task | of_alg | of_variant
         _refuse_given(given, label)
         try:
             if variant not in variants_for(alg, env, study, [name for name, _ in algorithms], config_dir):

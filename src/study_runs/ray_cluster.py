@@ -1,5 +1,6 @@
 """Runs on a Ray cluster. Its nodes need this code, its packages and the results folder at the same paths as here."""
 
+import logging
 import socket
 import time
 from pathlib import Path
@@ -59,7 +60,7 @@ class RayCluster:
             _reach(address)  # where nobody answers, Ray itself would try for minutes
             ray.init(
                 address=None if address == LOCAL else address, include_dashboard=False if address == LOCAL else None,
-                log_to_driver=False, logging_level="error", runtime_env={"env_vars": code},
+                log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": code},
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError) as why:
             reason = str(why).splitlines()[0]

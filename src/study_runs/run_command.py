@@ -44,8 +44,8 @@ def work(args: Namespace) -> None:
         finally:
             place.close()
     if driver.gave_up:
-        name, why = next(iter(driver.gave_up.items()))
-        raise RunFailedError(f"{len(driver.gave_up)} of {len(study.runs)} runs were given up, {name} for one: {why}")
+        name, reason = next(iter(driver.gave_up.items()))
+        raise RunFailedError(f"{len(driver.gave_up)} of {len(study.runs)} runs were given up, {name} for one: {reason}")
 
 
 def _check(study: Study) -> None:

@@ -159,7 +159,8 @@ def aimed_at(found: Evaluations, file: SearchFile, t_max: int) -> float:
     compared with what others reach meanwhile. Raises `UserError` where the archive tells no times.
     """
     end = int(np.searchsorted(found.steps, t_max)) + 1  # with the one at the rung's end
-    played = Evaluations(*(part if part is None else part[:end] for part in found))
+    hours, updates = (None if part is None else part[:end] for part in (found.hours, found.updates))
+    played = Evaluations(found.steps[:end], found.values[:end], hours, updates)
     if file.aim == "end":
         return float(np.mean(played.values[-file.last :]))
     if file.aim == "area":
@@ -167,6 +168,7 @@ def aimed_at(found: Evaluations, file: SearchFile, t_max: int) -> float:
     curve = played.against("minutes")
     if curve is None:
         raise UserError("its archive does not tell when it was evaluated")
+    assert file.minutes is not None  # read_search has looked
     return area_under(*until(curve, file.minutes * t_max / file.t_max))
 
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from study_runs.asked import CONFIG_DIR
 from study_runs.process import MAIN
@@ -14,6 +15,9 @@ from utils import locks
 from utils.arguments import whole
 from utils.errors import UserError
 from utils.naming import typed
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 DRIVER_LOCK = ".search.lock"
 
@@ -55,7 +59,7 @@ def work(args: Namespace) -> None:
           f"{search.file.env_config} with {' '.join(f'{k}={v}' for k, v in search.file.settings.items())}")  # fmt: skip
 
 
-def _trials(study: object, search: Search, results: Path, args: Namespace) -> None:
+def _trials(study: "Study", search: Search, results: Path, args: Namespace) -> None:
     from optuna import TrialPruned
     from optuna.trial import TrialState
 

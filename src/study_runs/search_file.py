@@ -124,7 +124,8 @@ def _axis(key: str, asked: list[str] | Numbers, declared: Mapping[str, Setting])
         return Axis(setting, choices)
     if setting.kind not in ("int", "float"):
         raise UserError(f"space: {key} is no number: list its choices, [a, b]")
-    low, high = setting.parse(asked.low), setting.parse(asked.high)
+    low: Any = setting.parse(asked.low)  # by its kind a number, or null where it may be
+    high: Any = setting.parse(asked.high)
     if low is None or high is None or not low < high or abs(high) == float("inf") or abs(low) == float("inf"):
         raise UserError(f"space: {key}: low and high are two numbers, the first one smaller")
     if asked.log and low <= 0:

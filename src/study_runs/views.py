@@ -111,8 +111,9 @@ def _all_left(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping
     todo = [run for run in runs if standings[run.name].state is not State.FINISHED and run.name not in gave_up]
     speeds: dict[str, list[float]] = {}
     for run in runs:
-        if standings[run.name].steps_per_second is not None:
-            speeds.setdefault(run.algorithm, []).append(standings[run.name].steps_per_second)
+        speed = standings[run.name].steps_per_second
+        if speed is not None:
+            speeds.setdefault(run.algorithm, []).append(speed)
     if not todo or not speeds:
         return ""
     every = fmean(speed for known in speeds.values() for speed in known)

@@ -118,8 +118,8 @@ def _read(root: Path, key: str, folder: Path, before: Seen | None) -> Seen:
     if before is not None and signatures == before.signatures:
         return before
     load = partial(load_json, root)
-    same = before is not None and all(signatures[n] == before.signatures[n] for n in ("config.json", "metrics.json"))
-    if same and not before.archived.framework:  # a heartbeat
+    kept = [n for n in ("config.json", "metrics.json") if before and signatures[n] == before.signatures[n]]
+    if before is not None and len(kept) == 2 and not before.archived.framework:  # a heartbeat
         try:
             status, info = load(folder / "run.json"), load(folder / "info.json")
             if isinstance(status, dict) and isinstance(info, dict):
@@ -184,12 +184,12 @@ def row(run: Seen, metric: str, now: datetime) -> dict[str, Any]:
     """Return a run's row in the table."""
     archived, t_max, speed = run.archived, run.archived.config.get("t_max"), run.latest("steps_per_second")
     status = run.status(now)
-    known = type(t_max) is int and t_max > 0
-    left = (t_max - run.t_env) / speed if status == RUNNING and known and speed else None
+    known = t_max if isinstance(t_max, int) and not isinstance(t_max, bool) and t_max > 0 else None
+    left = (known - run.t_env) / speed if status == RUNNING and known and speed else None
     return {
         "id": run.id, "task": archived.task, "method": archived.algorithm, "name": _name(run),
         "seed": _seed(run), "folder": str(run.folder), "status": status,
-        "t_env": run.t_env, "t_max": t_max if known else None, "value": run.latest(metric), "speed": speed,
+        "t_env": run.t_env, "t_max": known, "value": run.latest(metric), "speed": speed,
         "left": left, "problem": _problem(run, status),
     }  # fmt: skip
 

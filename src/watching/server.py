@@ -6,7 +6,6 @@ No path comes out of an address: a run is asked for by an id, and what is sent o
 import hashlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from utils.errors import UserError
 from utils.page import document
@@ -40,7 +40,6 @@ HEADERS = {
 }  # plotly puts its styles into the page, and its pictures into data
 FILES = Path(__file__).parent
 PLOTLY = f"/plotly-{plotly_version}.js"
-Receive, Send = Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]
 
 
 class LookOnly:
@@ -49,13 +48,13 @@ class LookOnly:
     def __init__(self, app: Any) -> None:
         self.app = app
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def guarded(message: MutableMapping[str, Any]) -> None:
+        async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message["headers"] = [*message["headers"], *headers]
