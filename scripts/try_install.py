@@ -101,6 +101,8 @@ WITH: dict[str, list[Given]] = {
     "search": [Given("study search space.yaml --trials 2", 0, "best"),
                Given("study search space.yaml --trails 2", 2, "--trails")],
     "export": [Given(TRAINED), Given(f"export {RUN}", 0, "agents.onnx"), Given(f"export {RUN} --otu a", 2, "--otu")],
+    "parquet": [Given(TRAINED), Given("export-results results --out r.parquet", 0, "rows"),
+                Given("export-results results --out r.paquet", 2, ".parquet")],
     "wandb": [Given(TRAINED + " use_wandb=True wandb_mode=offline", 0, "test return"),
               Given(TRAINED + " use_wanbd=True", 2, "use_wandb")],
 }  # fmt: skip

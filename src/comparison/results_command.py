@@ -7,6 +7,7 @@ from pathlib import Path
 from comparison.frames import load_runs
 from utils.errors import UserError
 from utils.files import write_whole
+from utils.naming import to_install
 
 FORMS = (".csv", ".parquet")
 
@@ -39,7 +40,8 @@ def work(args: Namespace) -> None:
     try:
         write_whole(args.out, write)
     except ImportError as missing:
-        raise UserError(f"--out {args.out}: Parquet needs pyarrow: pip install pyarrow, or take .csv") from missing
+        way = to_install("requirements-parquet.txt")
+        raise UserError(f"--out {args.out}: Parquet needs pyarrow: run `{way}`, or take .csv") from missing
     except OSError as why:
         raise UserError(f"--out {args.out}: cannot write there ({why.strerror})") from why
     for each in left_out:
