@@ -88,6 +88,14 @@ def test_a_checkpoint_is_priced_in_time_and_bytes():
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs requirements-smax.txt")
+def test_a_script_wins_battles_and_a_look_ahead_more():
+    words = ("--battles", "256", "--planned", "4", "--candidates", "64", "--rollouts", "4")
+    script, ahead = (float(share) for share in re.findall(r": ([\d.]+) of", output_of("smax_ceiling", *words)))
+    assert 0.5 < script < 0.8 and ahead > script
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("jaxmarl") is None, reason="needs requirements-smax.txt")
 def test_smax_is_measured_beside_itself():
     said = output_of("smax", "--map", "3m", "--battles", "16", "--rounds", "1")
     assert 0 < float(re.search(r"^3m, 16 battles: runner \d+ steps/s .* ratio (\S+)$", said, re.M)[1]) < 2
