@@ -15,7 +15,7 @@ from training.code import _digests
 REPOSITORY = Path(main.__file__).parents[1]
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 VERSION = "0.2.dev0"  # what is built without git, see pyproject.toml
-EXTRAS = {"smax", "vmas", "mamujoco", "gymma", "report", "ray", "search", "watch", "export", "wandb", "all"}
+EXTRAS = {"smax", "vmas", "mamujoco", "gymma", "report", "ray", "search", "watch", "export", "wandb", "parquet", "all"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Programs that measure, each by itself: `python benchmarks/NAME.py`. Flatland installs a package of this name, too."""
