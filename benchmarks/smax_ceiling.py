@@ -12,24 +12,26 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from answers import command
-from jaxmarl import make
-from jaxmarl.environments.smax import map_name_to_scenario
+from common import CONFIG_DIR
 
-MOVES = 5  # north, east, south, west, stop; then an attack on each enemy
-EAST, WEST, NORTH, SOUTH = 1, 3, 0, 2
+from envs.jax_groups import jax, jnp
+from envs.smax_battles import MOVES, game
+from settings import resolve
+
+NORTH, EAST, SOUTH, WEST = (MOVES.index(name) for name in ("north", "east", "south", "west"))
 FAR = 1e9
-WON = 1.0  # a step with the bonus for a won battle is worth at least this
 
 
 class Battles:
     """One map's battles, for JAX to run many of at once."""
 
     def __init__(self, map_name: str, candidates: int, rollouts: int, steps: int) -> None:
-        self.game = make("HeuristicEnemySMAX", scenario=map_name_to_scenario(map_name))
-        self.N, self.candidates, self.rollouts, self.steps = self.game.num_allies, candidates, rollouts, steps
+        rules = resolve("mappo", "smax", {"env_args.map_name": map_name}, CONFIG_DIR)["env_args"]
+        self.bonus = rules["won_battle_bonus"]  # the step with which a battle is won is worth at least this
+        self.rules = game(**rules)
+        self.game, self.N = self.rules.env, self.rules.n_allies
+        self.candidates, self.rollouts, self.steps = candidates, rollouts, steps
 
     def script(self, state: Any) -> jax.Array:
         """Return the script's joint action (N,)."""
@@ -42,13 +44,13 @@ class Battles:
         middle = jnp.where(alive[:, None], position[N:], 0).sum(axis=0) / jnp.maximum(alive.sum(), 1)
         x, y = (middle - position[:N]).T
         walk = jnp.where(jnp.abs(x) > jnp.abs(y), jnp.where(x > 0, EAST, WEST), jnp.where(y > 0, NORTH, SOUTH))
-        return jnp.where(in_range.any(axis=1), MOVES + weakest, walk)
+        return jnp.where(in_range.any(axis=1), len(MOVES) + weakest, walk)
 
     def step(self, key: jax.Array, state: Any, actions: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         """Return the next state, the team's reward, and whether the battle is over."""
-        named = {f"ally_{i}": actions[i] for i in range(self.N)}
-        _, state, rewards, over, _ = self.game.step_env(key, state, named)
-        return state, rewards["ally_0"], over["__all__"]
+        names = self.game.agents
+        _, state, rewards, over, _ = self.game.step_env(key, state, dict(zip(names, actions, strict=True)))
+        return state, rewards[names[0]], over["__all__"]
 
     def played(self, key: jax.Array, state: Any, choose: Callable[[jax.Array, Any], jax.Array]) -> jax.Array:
         """Play a battle from a state on; return its return and whether it was won, (2,)."""
@@ -57,7 +59,7 @@ class Battles:
             state, over, told = carried
             for_choice, for_step = jax.random.split(key)
             after, reward, ends = self.step(for_step, state, choose(for_choice, state))
-            now = jnp.where(over, 0.0, jnp.stack([reward, (reward >= WON).astype(float)]))
+            now = jnp.where(over, 0.0, jnp.stack([reward, (reward >= self.bonus).astype(float)]))
             state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, after)
             return (state, over | ends, told + now), None
 
@@ -68,7 +70,7 @@ class Battles:
         """Return the joint action (N,) of a look ahead."""
         for_actions, for_agents, for_rollouts = jax.random.split(key, 3)
         script, K = self.script(state), self.candidates
-        drawn = jax.random.randint(for_actions, (K, self.N), 0, MOVES + self.game.num_enemies)
+        drawn = jax.random.randint(for_actions, (K, self.N), 0, self.rules.info.n_actions)
         own = jnp.arange(self.N) == jax.random.randint(for_agents, (K, 1), 0, self.N)
         keeps = (jnp.arange(K) % 2 == 1)[:, None] & ~own
         candidates = jnp.where(keeps, script, drawn).at[0].set(script)
@@ -100,7 +102,7 @@ def main() -> None:
     parser.add_argument("--planned", type=int, default=40, help="of the look ahead")
     parser.add_argument("--candidates", type=int, default=64, help="joint actions that it tries at every step")
     parser.add_argument("--rollouts", type=int, default=8, help="times that it plays each out")
-    parser.add_argument("--steps", type=int, default=30, help="no battle is followed longer; the script's go forward")
+    parser.add_argument("--steps", type=int, default=30, help="no battle is followed longer")
     args = parser.parse_args()
     battles = Battles(args.map, args.candidates, args.rollouts, args.steps)
     for name, n, choose in (

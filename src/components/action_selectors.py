@@ -1,5 +1,7 @@
 """From action values to actions."""
 
+from functools import cache
+
 import numpy as np
 
 UNAVAILABLE = -np.inf
@@ -66,6 +68,7 @@ def repeat_exploration(draws: np.ndarray, epsilon: float, exponent: float) -> np
     return np.concatenate([explores[:, :, None], np.take_along_axis(liked, since[:, :, None], axis=1)], axis=2)
 
 
+@cache  # a run asks for one of them, round after round
 def _lengths(exponent: float, longest: int) -> np.ndarray:
     """Return P(n <= 1), …, P(n <= `longest`) of ζ's distribution over 1 … 10,000, the cap of its authors."""
     weights = np.arange(1, 10_001, dtype=np.float64) ** -exponent

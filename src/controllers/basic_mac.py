@@ -27,6 +27,7 @@ class BasicMAC:
     """
 
     shows = "Q"  # what `step` returns, as films name it
+
     def __init__(self, scheme: Scheme, groups: Mapping[str, int], args: SimpleNamespace) -> None:
         self.n_agents = groups["agents"]
         self.n_actions = scheme["avail_actions"]["vshape"][0]

@@ -81,13 +81,19 @@ def entropy(log_p: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(dim=-1)
 
 
+def latent_kl(q: Tensor, p: Tensor, over: str) -> Tensor:
+    """``KL[q ‖ p] (…)`` of a latent, (…, G, C) each: its categoricals' sum (DreamerV2, V3), or with ``over="mean"``
+    their mean (MAMBA's code).
+    """
+    return (th.sum if over == "sum" else th.mean)(kl(q, p), dim=-1)
+
+
 def balanced_kl(
     q: Tensor, p: Tensor, to_prior: float, to_posterior: float, free_nats: float = 0.0, over: str = "sum"
-) -> tuple[Tensor, Tensor]:
-    """``β_dyn max(free, KL[sg q ‖ p]) + β_rep max(free, KL[q ‖ sg p])`` and the KL itself, each (…).
+) -> Tensor:
+    """``β_dyn max(free, KL[sg q ‖ p]) + β_rep max(free, KL[q ‖ sg p])``, (…).
 
-    The KL of a latent is the sum of its categoricals' (DreamerV2, V3), or with ``over="mean"`` their mean (MAMBA's
-    code). Below `free_nats` no gradient passes; the stop-gradients stand on the distributions alone, so what they were
+    Below `free_nats` no gradient passes; the stop-gradients stand on the distributions alone, so what they were
     computed from is still reached by the other.
 
     Args:
@@ -96,9 +102,7 @@ def balanced_kl(
         to_prior: β_dyn, the weight of the term that trains the prior.
         to_posterior: β_rep, the weight of the term that trains the posterior.
         free_nats: what each term may keep.
-        over: `sum` or `mean`, over G.
+        over: `sum` or `mean`, over G; see `latent_kl`.
     """
-    reduce = th.sum if over == "sum" else th.mean
-    dynamics, representation = (reduce(kl(*pair), dim=-1) for pair in ((q.detach(), p), (q, p.detach())))
-    loss = to_prior * dynamics.clamp(min=free_nats) + to_posterior * representation.clamp(min=free_nats)
-    return loss, dynamics.detach()
+    dynamics, representation = latent_kl(q.detach(), p, over), latent_kl(q, p.detach(), over)
+    return to_prior * dynamics.clamp(min=free_nats) + to_posterior * representation.clamp(min=free_nats)

@@ -28,7 +28,7 @@ from modules.worlds.latents import (
     balanced_kl,
     draw,
     entropy,
-    kl,
+    latent_kl,
     log_probabilities,
     mode,
     probabilities,
@@ -219,7 +219,7 @@ class World(nn.Module, ABC):
         """Return the balanced KL of all levels."""
         s, total = self.settings, 0.0
         for q, p in zip(observed.posterior, observed.prior, strict=True):
-            loss, _ = balanced_kl(q, p, s.kl_prior, s.kl_posterior, s.free_nats, s.kl_over)
+            loss = balanced_kl(q, p, s.kl_prior, s.kl_posterior, s.free_nats, s.kl_over)
             counts = weight if loss.shape == weight.shape else th.ones_like(loss)
             total = total + (loss * counts).sum(dim=-1).mean()
         return total
@@ -228,9 +228,8 @@ class World(nn.Module, ABC):
     def figures(self, observed: Observed) -> Scalars:
         """Return for each level its KL and entropies in nats per agent; they are looked up for the log alone."""
         found = {}
-        reduce = th.sum if self.settings.kl_over == "sum" else th.mean
         for level, q, p in zip(("", "_global"), observed.posterior, observed.prior, strict=False):
-            found[f"kl{level}"] = reduce(kl(q, p), dim=-1).mean()
+            found[f"kl{level}"] = latent_kl(q, p, self.settings.kl_over).mean()
             found[f"posterior_entropy{level}"] = entropy(q).sum(dim=-1).mean()
             found[f"prior_entropy{level}"] = entropy(p).sum(dim=-1).mean()
         return found
