@@ -80,7 +80,8 @@ def test_comas_baseline_lowers_the_variance_of_the_gradient_and_leaves_its_mean(
     assert variances["coma"] < 0.8 * variances["reinforce"]
 
 
-POLICY = {"t_max": "1200", "lr": "0.005", "critic_lr": "0.005", "batch_size": "16", "batch_size_run": "16"}
+# Solved by every policy with each of twelve seeds; at a step of 0.005 one seed in twelve settles too early.
+POLICY = {"t_max": "1200", "lr": "0.003", "critic_lr": "0.005", "batch_size": "16", "batch_size_run": "16"}
 
 
 @pytest.mark.parametrize("alg", ["mappo", "ippo", "maa2c", "ia2c", "coma"])
