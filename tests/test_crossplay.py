@@ -137,8 +137,8 @@ def test_a_run_with_itself_plays_as_in_evaluation_and_all_pairs_play_the_same_ep
 
 
 def test_agents_that_do_not_hang_on_their_number_play_with_more(trained, tmp_path, capsys):
-    hpn, three = trained("hpn_vdn"), "env_args.key=Foraging-5x5-3p-1f-v3"
-    qmix = trained("hpn_qmix")
+    hpn, three = trained("hpn_vdn", obs_agent_id="false"), "env_args.key=Foraging-5x5-3p-1f-v3"
+    qmix = trained("hpn_qmix", obs_agent_id="false")
     assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "with", three) == 0, capsys.readouterr().err
     assert "rows play the first 2 of 3 seats, columns the last 1" in capsys.readouterr().out
     assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "--guests", 2, "with", three) == 0
@@ -156,7 +156,7 @@ def test_others_are_refused_in_one_line(name, settings, says, trained, tmp_path,
         load_agents(folder, replace(load_agents(folder).info, n_agents=3, obs_size=12))
     assert says in str(refused.value) and "\n" not in str(refused.value)
     three = "env_args.key=Foraging-5x5-3p-1f-v3"
-    assert run(folder, trained("hpn_vdn"), "--out", tmp_path / "x", "with", three) == 2
+    assert run(folder, trained("hpn_vdn", obs_agent_id="false"), "--out", tmp_path / "x", "with", three) == 2
     assert says in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
