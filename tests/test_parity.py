@@ -1,6 +1,7 @@
 """QMIX, VDN and IQL as PyMARL2 and EPyMARL learn them: each choice against a form written out by hand."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch as th
@@ -47,6 +48,13 @@ def test_half_the_error_is_a_clip_and_an_epsilon_of_twice_the_size():
         half.step()
     for one, other in zip(ours.parameters, theirs.parameters, strict=True):
         th.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", ["qmix_pymarl2", "qmix_epymarl", "mmsa_paper"])
+def test_hypernetworks_read_all_of_a_long_state(config):
+    args = make_args(config)
+    mixer = MIXERS[args.mixer](SimpleNamespace(**(vars(args) | {"state_shape": 1000})))
+    assert mixer.state.size == 1000 and mixer.mixing.hyper_w_1[0].in_features >= 1000
 
 
 @pytest.mark.parametrize("config", ["qmix_pymarl2", "qmix_epymarl"])
