@@ -78,6 +78,19 @@ def trained_by(learner, losses):
     return reached
 
 
+def marks(loss, groups):
+    """Return {group: x where a loss reaches every tensor of a module, `.` where it does none, - for no module}."""
+    parameters = [p for module in groups.values() if module is not None for p in module.parameters()]
+    grads = iter(th.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True))
+    return {name: "-" if module is None else mark(module, grads) for name, module in groups.items()}
+
+
+def mark(module, grads):
+    """Read off one gradient for each tensor of the module."""
+    reached = [grad is not None and bool(grad.any()) for _, grad in zip(module.parameters(), grads, strict=False)]
+    return "x" if all(reached) else "partly" if any(reached) else "."
+
+
 def make_batch(episodes=EPISODES, seed=0):
     """Return episodes as runners write them: `(length, "terminated" or "truncated")` each, zeros in the padding."""
     rng = np.random.default_rng(seed)

@@ -2,16 +2,20 @@
 
 import pytest
 import torch as th
-from fixtures_mmsa import make_args, shaken
+from fixtures_mmsa import GROUPS, SCHEME, drifted, make_args, make_batch, marks, shaken
 from tiny_runs import play, read
 
 import main
+from components.episode_rows import EpisodeRows
+from controllers import REGISTRY as CONTROLLERS
 from envs.entities import laid_out
+from learners import REGISTRY as LEARNERS
 from modules.agents import REGISTRY as AGENTS
 from modules.entity_input import HyperInput, SetInput
 from settings import resolve
 from training.assembly import build
 from utils.errors import UserError
+from utils.logging import Logger
 
 # 2 own numbers, 3 enemies of 4 numbers (actions 2, 3, 4), 2 allies of 3 numbers
 OBS, INPUTS, A = 20, 23, 5
@@ -103,6 +107,30 @@ def test_set_s_first_layer_adds_up_what_a_network_makes_of_each():
     for kind, entities in enumerate((x[2:14].view(3, 4), x[14:20].view(2, 3))):
         slow = slow + layer.outer[kind].weight @ sum(layer.inner[kind](e).relu() for e in entities)
     th.testing.assert_close(layer(x), slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("config", "heads"), [("hpn_qmix", 1), ("hpn_qmix", 2), ("hpn_vdn", 1), ("set_qmix", 1)])
+def test_the_td_loss_trains_every_tensor_of_agents_and_mixer_and_no_target(config, heads):
+    args = make_args(config, entity_dim=6, hpn_heads=heads)
+    args = type(args)(**vars(args) | {"entities": laid_out([(None, 1, 2), ("thing", 2, 1)], {"thing": (3, 4)})})
+    learner = LEARNERS[args.learner](CONTROLLERS[args.mac](SCHEME, GROUPS, args), SCHEME, Logger(), args)
+    drifted(learner)
+    for target in learner.targets.values():
+        target.requires_grad_(True)
+    losses, _ = learner.losses(EpisodeRows(make_batch()))
+    agents = learner.agent
+    groups = {
+        "first layer": agents.encoder.fc1, "gru": agents.encoder, "head": agents.fc2,
+        "of entities": getattr(agents, "of_h", None), "their own": getattr(agents, "of_entity", None),
+        "mixer": learner.mixer if config != "hpn_vdn" else None,
+        **{f"{name}⁻": target for name, target in learner.targets.items() if list(target.parameters())},
+    }  # fmt: skip
+    found = marks(losses["loss_td"], groups)
+    acts_on = "-" if config == "set_qmix" else "x"
+    mixes = "-" if config == "hpn_vdn" else "x"
+    here = {"first layer": "x", "gru": "x", "head": "x", "of entities": acts_on, "their own": acts_on, "mixer": mixes}
+    assert losses.keys() == {"loss_td"} and {name: found[name] for name in here} == here
+    assert all(mark == "." for name, mark in found.items() if name not in here)
 
 
 @pytest.mark.parametrize("config", ["hpn_qmix", "hpn_vdn", "set_qmix", "mmsa_hpn"])
