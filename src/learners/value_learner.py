@@ -20,7 +20,7 @@ from learners.not_finite import all_finite
 from learners.targets import continues, greedy_actions, pick, share_changed, td_lambda_targets
 from modules.linear import prefers_few_sizes
 from modules.mixers import REGISTRY as MIXERS
-from modules.precision import bfloat16, widened
+from modules.precision import bfloat16, float32, widened
 
 NETWORKS = "networks"  # the part with agent and mixer in it, for most the only one
 
@@ -287,8 +287,12 @@ class ValueLearner(Learner):
 
     @staticmethod
     def _mix(mixer: nn.Module | None, qs: Tensor, states: Tensor, rollout: Tensor | None) -> Tensor:
-        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one; bfloat16 is widened."""
+        """Return (…, 1) from a mixer, or the agents' own values (…, N) without one.
+
+        In float32 also where forward passes are in bfloat16: small differences of values are what is learnt from.
+        """
         if mixer is None:
-            return widened(qs)
-        mixed = mixer(qs, states) if rollout is None else mixer(qs, states, rollout)
-        return widened(mixed.unsqueeze(-1))
+            return qs
+        with float32(qs.device):
+            mixed = mixer(qs, states) if rollout is None else mixer(qs, states, widened(rollout))
+        return mixed.unsqueeze(-1)

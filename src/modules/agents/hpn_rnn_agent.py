@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from modules.agents.history_encoder import HistoryEncoder, memory_of
 from modules.entity_input import MergedHeads, entity_input
-from modules.linear import Linear
+from modules.linear import Float32Linear, Linear
+from modules.precision import float32
 
 
 class SetRNNAgent(nn.Module):
@@ -26,7 +27,7 @@ class SetRNNAgent(nn.Module):
         self._make_head(args)
 
     def _make_head(self, args: SimpleNamespace) -> None:
-        self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions)
+        self.fc2 = Float32Linear(args.rnn_hidden_dim, args.n_actions)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""
@@ -68,7 +69,11 @@ class HPNRNNAgent(SetRNNAgent):
         self.merge = nn.ModuleList(MergedHeads(self.heads, 1) for _ in several)
 
     def q_from_hidden(self, h: Tensor, obs: Tensor) -> Tensor:
-        """Score every action: ``h (…, H), o (…, obs_size) -> Q (…, A)``."""
+        """Score every action: ``h (…, H), o (…, obs_size) -> Q (…, A)``; values stay in float32."""
+        with float32(h.device):
+            return self._scores(h, obs)
+
+    def _scores(self, h: Tensor, obs: Tensor) -> Tensor:
         scores, first = [self.fc2(h)], self.encoder.fc1
         for number, index in enumerate(self.acted_on):
             hidden = first.hidden(first.read.kind(obs, index), index)  # (…, n, D+1)

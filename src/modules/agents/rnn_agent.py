@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from torch import Tensor, nn
 
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
-from modules.linear import Linear
+from modules.linear import Float32Linear
 
 
 class RNNAgent(nn.Module):
@@ -19,7 +19,7 @@ class RNNAgent(nn.Module):
         super().__init__()
         own = own_parameters(args)
         self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own, memory_of(args))
-        self.fc2 = Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
+        self.fc2 = Float32Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""

@@ -15,7 +15,7 @@ from modules.activations import ELU
 from modules.agents.every_action import BLOCK, Layers, score
 from modules.agents.history_encoder import HistoryEncoder, memory_of, own_parameters
 from modules.entity_input import entity_input
-from modules.linear import Linear, linear
+from modules.linear import Float32Linear, Linear, linear
 from modules.precision import casts
 from modules.sale import SALE, ActionLinear, Normaliser, avg_l1
 
@@ -31,7 +31,7 @@ class ValueHead(nn.Module):
     def __init__(self, embed_size: int, n_agents: int | None = None) -> None:
         super().__init__()
         self.first = Linear(3 * embed_size, embed_size, n_agents=n_agents)
-        self.last = Linear(embed_size, 1, n_agents=n_agents)
+        self.last = Float32Linear(embed_size, 1, n_agents=n_agents)
         with th.no_grad():
             self.last.weight *= INITIAL_SCALE
             self.last.bias.zero_()
@@ -70,10 +70,10 @@ class SALERNNAgent(nn.Module):
         self.phi = ActionLinear(args.obs_shape if self.phi_reads_obs else H, 1, A, E, own)
         self.normalise_phi = Normaliser(args.sale_normaliser, E)
         self.head = ValueHead(E, own)
-        self.skip = Linear(H, A, n_agents=own) if args.sale_skip else None
+        self.skip = Float32Linear(H, A, n_agents=own) if args.sale_skip else None
         if self.reads_obs:
             # Imagination has no o_t: a linear head distilled from Q speaks there, see `q_imagined`.
-            self.imagined_head = Linear(H, A, n_agents=own)
+            self.imagined_head = Float32Linear(H, A, n_agents=own)
 
     @staticmethod
     def _make_predictor(embed_size: int, own: int | None) -> nn.Sequential:
