@@ -58,6 +58,9 @@ def test_a_search_goes_on_where_it_was_stopped_and_its_best_runs(file, capsys, m
     said = capsys.readouterr().out
     best = Path("results/searches/tiny/configs/algs/tiny_best.yaml")
     assert str(best) in said and "base: vdn\n" in best.read_text()
+    page = Path("results/searches/tiny/report/index.html")
+    settings = [line.split(": ")[1] for line in best.read_text().splitlines()[3:]]
+    assert str(page) in said and len(settings) == 3 and all(f"<td>{text}</td>" in page.read_text() for text in settings)
     monkeypatch.setenv("MMSA_CONFIGS", str(best.parents[1]))
     config = read(play("tiny_best", results="again", t_max="8"), "config.json")
     assert f"lr: {config['lr']}\n" in best.read_text() and config["name"] == "tiny_best"
@@ -65,23 +68,24 @@ def test_a_search_goes_on_where_it_was_stopped_and_its_best_runs(file, capsys, m
     assert study.main(["search", str(file)]) == 2 and "begun with another file" in capsys.readouterr().err
 
 
+def reaches_its_lr(all_words):
+    """Write what runs leave whose return is their step size, times their seed."""
+    for first, *rest in all_words:
+        given = dict(word.split("=", 1) for word in rest if "=" in word)
+        folder = Path(first.removeprefix("resume="))
+        if first.startswith("--config"):
+            folder = Path(given["local_results_path"]) / "sacred" / "t" / "a" / "1"
+            folder.mkdir(parents=True)
+            (folder / "value").write_text(str(float(given["lr"]) * int(given["seed"])))
+        t_max, value = int(given["t_max"]), float((folder / "value").read_text())
+        write(folder, "config.json", {"t_max": t_max})
+        write(folder, "run.json", {"status": "COMPLETED"})
+        write(folder, "metrics.json", {"test_return_mean": series([0, t_max], [0, 2 * value], [0, 60])})
+    return [0] * len(all_words)
+
+
 def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
     from study_runs import search as engine
-
-    def reaches_its_lr(all_words):
-        """Write what a run leaves whose return is its step size."""
-        for first, *rest in all_words:
-            given = dict(word.split("=", 1) for word in rest if "=" in word)
-            folder = Path(first.removeprefix("resume="))
-            if first.startswith("--config"):
-                folder = Path(given["local_results_path"]) / "sacred" / "t" / "a" / "1"
-                folder.mkdir(parents=True)
-                (folder / "lr").write_text(given["lr"])
-            t_max, value = int(given["t_max"]), float((folder / "lr").read_text())
-            write(folder, "config.json", {"t_max": t_max})
-            write(folder, "run.json", {"status": "COMPLETED"})
-            write(folder, "metrics.json", {"test_return_mean": series([0, t_max], [0, 2 * value], [0, 60])})
-        return [0] * len(all_words)
 
     search = read_search(file, main.CONFIG_DIR)
     trials = engine.opened(search, Path("r"), None, 1)

@@ -1,4 +1,4 @@
-"""The page: everything on one, plotly's script inside, nothing fetched from anywhere."""
+"""The page: everything on one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,17 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-from plotly.offline import get_plotlyjs
 
 from comparison.charts import Chart
 from comparison.page_drawing import CHOOSING, draw
+from comparison.plotly_page import plotly_page
 from comparison.scores import SCORES
 from comparison.tables import Table
-from utils.page import document, folded, table
+from utils.page import folded, table
 
 STYLE = """
-body { max-width: 96rem; } figcaption, .note { color: #555; max-width: 60rem; } figure { margin: 1rem 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(34rem, 100%), 1fr)); gap: 2rem; }
-.plot, .pairs > figure { min-width: 0; } h3 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; overflow-wrap: anywhere; }
-.forced { color: #B00020; font-weight: 600; } td, th { vertical-align: top; } .wide td { overflow-wrap: normal; }
+.pairs > figure { min-width: 0; } .forced { color: #B00020; font-weight: 600; }
 .answer p, .answer + .wide td { overflow-wrap: anywhere; }
 """
 METHODS = {
@@ -45,15 +42,12 @@ class Section:
 
 
 def make_page(title: str, answer: Iterable[str], facts: Mapping[str, Any], sections: Iterable[Section]) -> str:
-    """Return the page. Plots are fitted once more at its end, when all have found their places."""
+    """Return the page."""
     answers = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in answer)
     methods = folded("What the words and numbers mean", table(METHODS.items()))
     body = "\n".join(map(_section, sections))
-    head = f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n"
-    fit = "document.querySelectorAll('.js-plotly-plot').forEach(plot => Plotly.Plots.resize(plot));"
-    foot = f"<script>{fit}\n{CHOOSING}</script>"
     top = f'<div class="answer">\n{answers}\n</div>\n{table(facts.items())}\n{methods}'
-    return document(title, f"{top}\n{body}\n{foot}", head)
+    return plotly_page(title, f"{top}\n{body}", STYLE, CHOOSING)
 
 
 def _section(section: Section) -> str:

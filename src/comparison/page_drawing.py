@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 
 from comparison.charts import Chart, Dot, Panel, Stroke
 from comparison.line_styles import DASHES
+from comparison.plotly_page import plot
 
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross",
            "X": "x", "*": "star", "<": "triangle-left", ">": "triangle-right"}  # fmt: skip
 MARKERS = 8  # markers along a line
 GREY, UNSEEN, WIDTH = "#BDBDBD", "rgba(0,0,0,0)", 2  # of lines that stand back; of nothing; of a line, in pixels
 CURVE_HEIGHT, ROW_HEIGHT, LINE_HEIGHT, LEGEND_ROW = 340, 32, 15, 22  # pixels
-CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 LABEL_WIDTH, LEGEND_WIDTH = 22, 34  # letters in a line, so that there is room for it on a narrow screen
 NOTHING = "the archives do not tell"
 BACK = json.dumps({"colour": GREY, "band": UNSEEN, "width": 1, "forward": WIDTH})
@@ -26,10 +26,7 @@ CHOOSING = f"const BACK = {BACK};\n{Path(__file__).with_name('choosing.js').read
 
 def draw(chart: Chart) -> str:
     """Return a chart as HTML that needs plotly's script on the page."""
-    plots = "\n".join(
-        f'<div class="plot">{_figure(panel).to_html(full_html=False, include_plotlyjs=False, config=CONFIG)}</div>'
-        for panel in chart.panels
-    )
+    plots = "\n".join(plot(_figure(panel)) for panel in chart.panels)
     notes = "".join(f'<p class="forced">{escape(note)}</p>' for note in chart.notes)
     return (
         f'<figure id="{escape(chart.name)}">\n<h3>{escape(chart.heading)}</h3>\n{notes}<div class="plots">\n{plots}\n'

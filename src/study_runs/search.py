@@ -26,11 +26,11 @@ try:
     import optuna
     from optuna.trial import TrialState
 except ModuleNotFoundError as missing:
-    raise UserError(f"search needs optuna: run `{to_install('requirements-search.txt')}`") from missing
+    raise UserError(f"search needs {missing.name}: run `{to_install('requirements-search.txt')}`") from missing
 
 # Runs what `main.py` is given, all at once or a few, and returns the exit codes.
 Runner = Callable[[Sequence[list[str]]], Sequence[int]]
-STORAGE, BEST, REPORT = "search.db", "best.yaml", "report"
+STORAGE = "search.db"
 
 
 def words_of(params: Mapping[str, Any]) -> dict[str, str]:
@@ -64,7 +64,7 @@ def propose(trial: Any, axes: Mapping[str, Axis]) -> dict[str, Any]:
 
 
 def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any:
-    """Return Optuna's study, begun or gone on with; its trials that were cut off are to be done again."""
+    """Return Optuna's study, begun or gone on with."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     results.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
@@ -76,19 +76,39 @@ def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any
     )
     # A search that goes on must not draw again what it began with.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
-    asked = json.loads(json.dumps({"file": _told(search)}))
-    if study.user_attrs and study.user_attrs.get("search") != asked:
-        raise UserError(f"{results}: a search of this name was begun with another file; give the file another name")
-    study.set_user_attr("search", asked)
+    if study.user_attrs:
+        _refuse_other(study, search, results)
+    else:
+        study.set_user_attr("search", _told(search))
     return study
 
 
+def there(search: Search, results: Path, storage: str | None) -> Any:
+    """Return Optuna's study of a search that was begun, to be read; it may be worked at meanwhile."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage is None and not (results / STORAGE).is_file():
+        raise UserError(f"{results}: no search was begun here")
+    try:
+        study = optuna.load_study(study_name=search.name, storage=storage or f"sqlite:///{results / STORAGE}")
+    except KeyError as missing:
+        raise UserError(f"{storage}: no search {search.name} was begun there") from missing
+    _refuse_other(study, search, results)
+    return study
+
+
+def _refuse_other(study: Any, search: Search, results: Path) -> None:
+    if study.user_attrs.get("search") != _told(search):
+        raise UserError(f"{results}: a search of this name was begun with another file; give the file another name")
+
+
 def _told(search: Search) -> dict[str, Any]:
+    """Return what makes a search this one, as its record keeps it."""
     space = {key: [axis.choices, axis.low, axis.high, axis.log] for key, axis in search.axes.items()}
     f = search.file
-    return {"config": f.config, "env_config": f.env_config, "settings": f.settings, "seeds": f.seeds,
-            "rungs": search.rungs, "metric": f.metric, "last": f.last, "aim": f.aim, "minutes": f.minutes,
-            "space": space}  # fmt: skip
+    asked = {"config": f.config, "env_config": f.env_config, "settings": f.settings, "seeds": f.seeds,
+             "rungs": search.rungs, "metric": f.metric, "last": f.last, "aim": f.aim, "minutes": f.minutes,
+             "space": space}  # fmt: skip
+    return json.loads(json.dumps({"file": asked}))
 
 
 def take_up_cut_off(study: Any) -> int:
@@ -144,12 +164,16 @@ def value_of(search: Search, folder: Path, t_max: int) -> float:
         run = run_in(folder, seed)
         if run is None:
             raise UserError(f"{folder}: seed {seed} has left no run")
-        try:
-            found = evaluations_of(read_run(run), search.file.metric)
-            values.append(aimed_at(found, search.file, t_max))
-        except UserError as why:
-            raise UserError(f"{run}: {why}; give another metric or aim") from why
+        values.append(seed_value(search, run, t_max))
     return float(np.mean(values))
+
+
+def seed_value(search: Search, run: Path, t_max: int) -> float:
+    """Return what the search aims at of a run, by what it had logged by the end of a rung of `t_max` steps."""
+    try:
+        return aimed_at(evaluations_of(read_run(run), search.file.metric), search.file, t_max)
+    except UserError as why:
+        raise UserError(f"{run}: {why}; give another metric or aim") from why
 
 
 def aimed_at(found: Evaluations, file: SearchFile, t_max: int) -> float:
@@ -178,10 +202,14 @@ def told_aim(file: SearchFile) -> str:
     return words.get(file.aim, f"mean over {file.minutes} minutes")
 
 
-def write_best(study: Any, search: Search, results: Path) -> Path:
-    """Write the best trial's settings as a config that has the method for its base, and return where."""
+def config_of_best(search: Search, results: Path) -> Path:
+    """Return where the config of a search's best settings is, in a folder as `MMSA_CONFIGS` names one."""
+    return results / "configs" / "algs" / f"{search.name}_best.yaml"
+
+
+def write_best(study: Any, search: Search, path: Path) -> None:
+    """Write the best trial's settings as a config that has the method for its base."""
     best, f = study.best_trial, search.file
-    name = f"{search.name}_best"
     lines = [
         f"# The best of {len(study.trials)} trials of {search.name}: {f.metric} {best.value:.4g} "
         f"({told_aim(f)}) on",
@@ -190,7 +218,5 @@ def write_best(study: Any, search: Search, results: Path) -> Path:
         f"base: {f.config}",
         *(f"{key}: {text}" for key, text in words_of(best.params).items()),
     ]
-    path = results / "configs" / "algs" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
-    return path

@@ -1,4 +1,4 @@
-"""`python src/study.py search SEARCH [--trials N] [--jobs N] [--storage URL]`: a search for settings."""
+"""`python src/study.py search SEARCH [--trials N] [--jobs N] [--storage URL] [--report]`: a search for settings."""
 
 import subprocess
 import sys
@@ -31,32 +31,50 @@ def configure(parser: ArgumentParser) -> None:
                         help="seeds of a trial that train at once (default: 1)")  # fmt: skip
     parser.add_argument("--storage", metavar="URL", help="Optuna's storage, any database that it knows, for several "
                         "machines with one results folder (default: SQLite in the search's folder)")  # fmt: skip
+    parser.add_argument("--report", action="store_true", help="do no trials; write the report of those that are there, "
+                        "also while another process works at the search")  # fmt: skip
     parser.add_argument("--results", type=Path, default=Path("results/searches"), metavar="FOLDER",
                         help="where searches are (default: results/searches)")  # fmt: skip
 
 
 def work(args: Namespace) -> None:
-    """Do trials until there are as many as asked for, and print the best one."""
+    """Do trials until there are as many as asked for, write their report, and print the best one."""
     search = read_search(args.file, CONFIG_DIR)
     results = args.results / search.name
     from study_runs import search as engine  # brings Optuna
+    from study_runs.search_report import write_report  # and plotly, which is to be missed before a trial is begun
 
-    study = engine.opened(search, results, args.storage, search.file.seeds[0])
-    if args.storage is None:
-        lock = locks.take(results / DRIVER_LOCK)
-        if lock is None:
-            raise UserError(f"{args.file} is being searched already; --storage lets several work at one search")
-        with lock:
-            engine.take_up_cut_off(study)
-            _trials(study, search, results, args)
+    if args.report:
+        study = engine.there(search, results, args.storage)
     else:
+        study = engine.opened(search, results, args.storage, search.file.seeds[0])
+        _search(study, search, results, args)
+    config = engine.config_of_best(search, results)
+    given = " ".join(f"{key}={text}" for key, text in search.file.settings.items())
+    to_run = (f"MMSA_CONFIGS={config.parents[1]} {typed('main')} --config={config.stem} "
+              f"--env-config={search.file.env_config} with {given}")  # fmt: skip
+    page = write_report(study, search, results, to_run)
+    if any(trial.state.name == "COMPLETE" for trial in study.trials):
+        engine.write_best(study, search, config)
+        print(f"best: {study.best_value:.4g} with {' '.join(f'{k}={v}' for k, v in study.best_params.items())}")
+        print(f"{config}\n{to_run}")
+    else:
+        print("no trial came to its end yet; give more --trials")
+    print(page)
+
+
+def _search(study: "Study", search: Search, results: Path, args: Namespace) -> None:
+    from study_runs import search as engine
+
+    if args.storage is not None:  # several machines may be at work
         _trials(study, search, results, args)
-    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        raise UserError("no trial came to its end yet; give more --trials")
-    path = engine.write_best(study, search, results)
-    print(f"best: {study.best_value:.4g} with {' '.join(f'{k}={v}' for k, v in study.best_params.items())}")
-    print(f"{path}\nMMSA_CONFIGS={path.parents[1]} {typed('main')} --config={path.stem} --env-config="
-          f"{search.file.env_config} with {' '.join(f'{k}={v}' for k, v in search.file.settings.items())}")  # fmt: skip
+        return
+    lock = locks.take(results / DRIVER_LOCK)
+    if lock is None:
+        raise UserError(f"{args.file} is being searched already; --storage lets several work at one search")
+    with lock:
+        engine.take_up_cut_off(study)
+        _trials(study, search, results, args)
 
 
 def _trials(study: "Study", search: Search, results: Path, args: Namespace) -> None:
