@@ -32,6 +32,11 @@ def test_a_former_word_is_answered_with_words_that_are_there(word):
     assert {a or b for a, b in named} <= DECLARED
 
 
+def test_nothing_is_said_to_be_missing_that_has_a_config():
+    missing = {name.lower() for reason in SETTINGS.values() for name in re.findall(r"\bthere is no (\w+)", reason)}
+    assert "maddpg" in missing and not missing & set(config_names(CONFIG_DIR, ALGS))
+
+
 @pytest.mark.parametrize("env_config", config_names(CONFIG_DIR, ENVS))
 def test_the_task_and_the_limit_of_steps_are_called_what_the_environment_calls_them(env_config):
     declared = declared_settings("qmix", env_config, CONFIG_DIR)
