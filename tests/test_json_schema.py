@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import main
 from mmsa_pymarl.settings_command import main as list_settings
 from mmsa_pymarl.settings_command import schema_text
-from settings import ALGS, ENVS, config_names, json_schema, listed_settings, read_declaration, setting_schema
+from settings import ALGS, ENVS, config_names, listed_settings, read_declaration, setting_schema, settings_schema
 from utils.errors import UserError
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -61,7 +61,7 @@ def test_schema_and_parser_agree(setting, value):
 def test_every_declared_value_is_valid_and_every_schema_is_one():
     for config in NAMES[0]:
         declared, values = listed_settings(config, "lbf", main.CONFIG_DIR)
-        schema = json_schema(declared, values, config)
+        schema = settings_schema(declared, values, config)
         nested = {"env_args": {}}
         for key, value in values.items():
             group, _, last = key.rpartition(".")
@@ -69,7 +69,7 @@ def test_every_declared_value_is_valid_and_every_schema_is_one():
         assert jsonschema.Draft202012Validator(schema).is_valid(nested), config
         assert not jsonschema.Draft202012Validator(schema).is_valid({"learning_rate": 0.1})
     for env in NAMES[1]:
-        schema = json_schema(*listed_settings(None, env, main.CONFIG_DIR), env)
+        schema = settings_schema(*listed_settings(None, env, main.CONFIG_DIR), env)
     jsonschema.Draft202012Validator.check_schema(schema)
 
 

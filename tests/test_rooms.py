@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,20 @@ def test_the_rooms_as_they_are_keep_every_contract(copied):
     assert done.returncode == 0 and "0 broken" in done.stdout, done.stdout
 
 
+def test_every_file_of_the_settings_lies_behind_their_door():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (door,) = [contract for contract in contracts if contract["id"] == "door"]
+    files = {f"settings.{path.stem}" for path in (REPOSITORY / "src" / "settings").glob("*.py")}
+    assert set(door["protected_modules"]) == files - {"settings.__init__"}
+
+
 @pytest.mark.parametrize(("file", "line", "contract"), [
     ("components/episode_rows.py", "import learners.targets", "Arrows point one way"),
     ("modules/sale.py", "from utils.errors import UserError", "Modules and components know nothing"),
     ("learners/targets.py", "from envs import make_env", "Learners and controllers know nothing"),
     ("runners/vector_runner.py", "import modules.sale", "Runners play episodes"),
     ("training/loop.py", "from settings.config import resolve", "through the door"),
+    ("training/loop.py", "from settings.outside import add_file", "through the door"),
     ("envs/lbf_game.py", "import envs.lbf", "No circles"),
 ])  # fmt: skip
 def test_an_import_that_a_contract_forbids_is_told(file, line, contract, copied):

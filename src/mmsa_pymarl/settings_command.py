@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
-from settings import Setting, Value, all_declared, files_schema, json_schema, listed_settings, shown
+from settings import Setting, Value, all_declared, files_schema, listed_settings, settings_schema, shown
 from utils.arguments import Parser
 from utils.exits import exit_code
 from utils.naming import SRC
@@ -53,7 +53,8 @@ def _work(argv: Sequence[str]) -> None:
     declared, values = listed_settings(args.config, args.env_config, CONFIG_DIR)
     if args.json_schema:
         named = [name for name in (args.config, args.env_config) if name is not None]
-        print(json.dumps(json_schema(declared, values, " ".join(["Settings", *named])), indent=1, ensure_ascii=False))
+        schema = settings_schema(declared, values, " ".join(["Settings", *named]))
+        print(json.dumps(schema, indent=1, ensure_ascii=False))
     else:
         print("\n".join(lines(declared, values)))
 

@@ -10,7 +10,7 @@ from settings.command_line import RUN_VERBS, CommandLine, parse_command_line, us
 from settings.config import ALGS, ENVS, PROTOCOLS, config_names, declared_settings, listed_settings, resolve
 from settings.declarations import all_declared, declared_alone, earlier_values, effects, flat, identity, resume_options
 from settings.for_hosts import FOR_HOSTS, archived
-from settings.json_schema import DIALECT, any_declared, files_schema, json_schema, setting_schema
+from settings.json_schema import DIALECT, any_declared, files_schema, setting_schema, settings_schema
 from settings.outside import add_file, add_learner, outside_learners
 from settings.run_folder import (
     LATEST,
@@ -30,7 +30,7 @@ __all__ = [
     "Effect", "Entry", "Interval", "MissingSettingError", "Setting", "Value", "add_file", "add_learner",
     "all_declared", "any_declared", "archived", "archived_settings", "config_names", "declared_alone",
     "declared_settings", "earlier_values", "effects", "extended", "file_label", "files_schema", "find_run", "flat",
-    "identity", "json_schema", "listed_settings", "outside_learners", "parse_command_line", "read_declaration",
-    "read_entries", "read_info", "read_json", "read_mapping", "refuse_absent", "resolve", "resume_options",
-    "resumed_settings", "setting_schema", "settings_from", "shown", "to_args", "usage",
+    "identity", "listed_settings", "outside_learners", "parse_command_line", "read_declaration", "read_entries",
+    "read_info", "read_json", "read_mapping", "refuse_absent", "resolve", "resume_options", "resumed_settings",
+    "setting_schema", "settings_from", "settings_schema", "shown", "to_args", "usage",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ _TEXT_OR_NULL = rf"^(?! *$){_PRINTED}"  # the words null and None stand for null
 _OBJECT = r"^ *\{.*\} *$"
 
 
-def json_schema(declared: Mapping[str, Setting], values: Mapping[str, Value], title: str) -> dict[str, Any]:
+def settings_schema(declared: Mapping[str, Setting], values: Mapping[str, Value], title: str) -> dict[str, Any]:
     """Return the schema of an object that may give any of the settings; groups are objects in it.
 
     `values` stand in it as defaults.
