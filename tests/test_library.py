@@ -1,5 +1,6 @@
 """`mmsa_pymarl` in a program: training, agents that act elsewhere, parts from outside, figures as a frame."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import gymnasium
 import lbforaging  # noqa: F401  registers its environments
 import numpy as np
 import pytest
+import yaml
 from made_archives import study
 from tiny_runs import DREAMS, LBF, TINY, play, read
 
@@ -19,6 +21,7 @@ import mmsa_pymarl
 from mmsa_pymarl import load_agents, load_runs, make_env, resume, train
 from mmsa_pymarl.cli import COMMANDS
 from mmsa_pymarl.cli import main as mmsa
+from mmsa_pymarl.settings_command import schema_text
 from settings import outside
 from training.evaluation import evaluation_streams
 from training.reopen import ONE_HERE, reopen
@@ -157,6 +160,15 @@ def test_a_task_and_a_learner_from_outside_are_taken_like_ours(echo, tmp_path):
     assert np.isfinite(losses).all() and losses[0] > 0
     agents = load_agents(folder)
     assert agents.act(np.zeros((2, 8))).shape == (2,)
+
+
+def test_the_schema_that_an_editor_is_given_knows_the_settings_from_outside(echo):
+    jsonschema = pytest.importorskip("jsonschema")
+    check = jsonschema.Draft202012Validator(json.loads(schema_text("settings"))).is_valid
+    for path in sorted((echo.parent / "echo_game").glob("*.yaml")):
+        assert path.read_text().startswith("# yaml-language-server: $schema=settings.schema.json\n")
+        held = yaml.safe_load(path.read_text())
+        assert check(held) and not check(held | {"cauton": 0.1}) and not check(held | {"caution": -1})
 
 
 def test_a_package_that_cannot_register_is_named_in_one_line(echo, tmp_path, monkeypatch, capsys):

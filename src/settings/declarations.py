@@ -21,13 +21,11 @@ LENGTH = "t_max"  # how far a run goes is no part of what it is: it may be train
 @cache
 def effects(config_dir: Path) -> dict[str, Effect]:
     """Return what every setting that any file declares does to figures, by dotted key."""
-    outside = [path for part in (ENVS, ALGS) for path in outside_files(part).values()]
-    found = _declarations([*_files(config_dir), *outside])
-    return {setting.key: setting.effect for setting in found}
+    return {setting.key: setting.effect for setting in _declarations(_files(config_dir))}
 
 
 def all_declared(config_dir: Path) -> dict[str, list[Setting]]:
-    """Return all declarations of each setting in the files under `config_dir`, by dotted key."""
+    """Return all declarations of each setting in the files under `config_dir` and from outside, by dotted key."""
     found: dict[str, list[Setting]] = {}
     for setting in _declarations(_files(config_dir)):
         found.setdefault(setting.key, []).append(setting)
@@ -36,7 +34,8 @@ def all_declared(config_dir: Path) -> dict[str, list[Setting]]:
 
 def _files(config_dir: Path) -> list[Path]:
     parts = [path for part in (ENVS, ALGS) for path in (config_dir / part).glob("*.yaml")]
-    return [config_dir / "default.yaml", *parts]
+    outside = [path for part in (ENVS, ALGS) for path in outside_files(part).values()]
+    return [config_dir / "default.yaml", *parts, *outside]
 
 
 def _declarations(files: Iterable[Path]) -> Iterator[Setting]:
