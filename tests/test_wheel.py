@@ -2,18 +2,22 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.version import Version
 
 import main
 from training.code import _digests
 
 REPOSITORY = Path(main.__file__).parents[1]
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+METADATA = BUILD.replace("build_wheel", "prepare_metadata_for_build_wheel")
 VERSION = "0.2.dev0"  # what is built without git, see pyproject.toml
 EXTRAS = {"smax", "vmas", "mamujoco", "gymma", "report", "ray", "search", "watch", "export", "wandb", "parquet", "all"}
 
@@ -61,6 +65,25 @@ def test_a_wheel_holds_what_a_run_needs_and_no_more(site):
     named = [line.partition("#")[0].strip() for line in (REPOSITORY / "requirements.txt").read_text().splitlines()]
     needed = [line.split(": ")[1] for line in said if line.startswith("Requires-Dist") and "extra" not in line]
     assert len(needed) == len([line for line in named if line])
+
+
+def test_the_version_is_the_last_tag_s(site, tmp_path):
+    source = site.parent / "source"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    commands = (["init", "-q"], ["add", "pyproject.toml", "setup.py"], ["commit", "-qm", "a"], ["tag", "v9.9.9"])
+    for words in commands:
+        subprocess.run([*git, *words], cwd=source, check=True)
+    try:
+        subprocess.run([sys.executable, "-c", METADATA, tmp_path], cwd=source, check=True, capture_output=True)
+    finally:
+        shutil.rmtree(source / ".git")
+    (metadata,) = tmp_path.glob("*.dist-info/METADATA")
+    assert "Version: 9.9.9" in metadata.read_text().splitlines()
+
+
+def test_one_who_cites_is_told_the_version_that_is_built():
+    cited = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"]
+    assert Version(cited) == Version(Version(VERSION).base_version)
 
 
 def test_its_command_trains_with_workers_beside_files_of_the_same_names(site, tmp_path):
