@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,11 +21,13 @@ import time
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "t_max=40 test_interval=20 test_nepisode=2 log_interval=20 batch_size=4 batch_size_run=2 seed=1 device=cpu"
-RUN = "results/sacred/one_step/mmsa/1"
+RUN, RUN_2 = "results/sacred/one_step/mmsa/1", "results/sacred/one_step/mmsa/2"
 TRAINED = f"train --config=mmsa --env-config=matrix_game with {TINY}"
+TRAINED_2 = TRAINED.replace("seed=1", "seed=2")
 STUDY = """
 algorithms: [qmix, vdn]
 tasks: [{env_config: matrix_game}]
@@ -43,11 +46,15 @@ space:
 
 
 class Given(NamedTuple):
-    """A command line behind `mmsa`, the exit code it has to end with, and what it has to say."""
+    """A command line behind `mmsa`, the exit code it has to end with, and what it has to say.
+
+    Where `page` is given, the line that it begins with names an address whose page holds that; then it gets Ctrl-C.
+    """
 
     words: str
     code: int = 0
     says: str = ""
+    page: str = ""
 
 
 ALONE = [
@@ -66,10 +73,14 @@ ALONE = [
     Given(f"export {RUN}", 2, "mmsa-pymarl[export]"),
     Given("report results", 2, "mmsa-pymarl[report]"),
     Given("export-results results", 2, "mmsa-pymarl[report]"),
+    Given(f"crossplay {RUN} {RUN_2}", 2, "mmsa-pymarl[report]"),
+    Given("watch results", 2, "mmsa-pymarl[watch]"),
     Given("study search space.yaml", 2, "mmsa-pymarl[search]"),
     Given(TRAINED + " runner=ray", 2, "mmsa-pymarl[ray]"),
     Given(f"train --config=mmsa --env-config=smax with {TINY}", 2, "mmsa-pymarl[smax]"),
     Given(f"train --config=mmsa --env-config=mamujoco with {TINY}", 2, "mmsa-pymarl[mamujoco]"),
+    Given("train --config=qmix --env-config=gymma with env_args.key=vmas-balance env_args.time_limit=10", 2,
+          "requirements-vmas.txt"),
     Given("trian", 2, "did you mean train"),
     Given("train --config=mmsaa --env-config=lbf", 2, "did you mean mmsa"),
     Given("train --config=mmsa --env-config=lbf with lrr=1", 2, "did you mean lr"),
@@ -92,20 +103,36 @@ WITH: dict[str, list[Given]] = {
                     f"env_args.time_limit=10 {TINY}", 0, "test return"),
               Given("train --config=qmix --env-config=gymma with env_args.key=pz-mpe-simple-spred-v3 "
                     "env_args.time_limit=10", 2, "simple-spred")],
-    "report": [Given(TRAINED), Given("report results --out report", 0, "index.html"),
+    "vmas": [Given("train --config=qmix --env-config=gymma with env_args.key=vmas-balance "
+                   f"env_args.time_limit=10 {TINY}", 0, "test return"),
+             Given("train --config=qmix --env-config=gymma with env_args.key=vmas-balanse env_args.time_limit=10", 2,
+                   "did you mean vmas-balance")],
+    "report": [Given(TRAINED), Given(TRAINED_2), Given("report results --out report", 0, "index.html"),
                Given("report reslts", 2, "reslts"),
                Given("export-results results --out r.csv", 0, "r.csv"),
-               Given("export-results reslts --out r.csv", 2, "reslts")],
+               Given("export-results reslts --out r.csv", 2, "reslts"),
+               Given(f"crossplay {RUN} {RUN_2} --episodes 2", 0, "crossplay.csv"),
+               Given(f"crossplay {RUN} {RUN_2} --episods 2", 2, "--episods")],
     "ray": [Given(TRAINED + " runner=ray", 0, "test return"),
-            Given("study run tiny.yaml --ray local", 0)],
+            Given("study run tiny.yaml --ray local"), Given("study run tiny.yaml --rey local", 2, "--rey")],
     "search": [Given("study search space.yaml --trials 2", 0, "best"),
                Given("study search space.yaml --trails 2", 2, "--trails")],
+    "watch": [Given(TRAINED), Given("watch results --port 0", 130, "Ctrl-C ends it", page="<h2>Runs in results</h2>"),
+              Given("watch reslts", 2, "reslts: no folder here")],
     "export": [Given(TRAINED), Given(f"export {RUN}", 0, "agents.onnx"), Given(f"export {RUN} --otu a", 2, "--otu")],
     "parquet": [Given(TRAINED), Given("export-results results --out r.parquet", 0, "rows"),
                 Given("export-results results --out r.paquet", 2, ".parquet")],
     "wandb": [Given(TRAINED + " use_wandb=True wandb_mode=offline", 0, "test return"),
               Given(TRAINED + " use_wanbd=True", 2, "use_wandb")],
 }  # fmt: skip
+ASIDE = ("vmas",)  # extras that are no part of `all`, see docs/install.md
+
+
+def commands_of(extra: str) -> list[Given]:
+    """Return what is given where one extra is installed: "" is the wheel alone, `all` has the others' commands."""
+    if not extra:
+        return ALONE
+    return [given for name in WITH if name not in ASIDE for given in WITH[name]] if extra == "all" else WITH[extra]
 
 
 def built(folder: Path) -> Path:
@@ -137,23 +164,34 @@ def answered(given: Given, bin_folder: Path, folder: Path) -> str:
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     clean |= {"PATH": f"{bin_folder}{os.pathsep}{clean['PATH']}"}
     command = [bin_folder / "mmsa", *shlex.split(given.words)]
-    done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=600)
-    said = done.stdout + done.stderr
-    if done.returncode != given.code or given.says not in said:
-        return f"exit code {done.returncode}: {said[-1500:]}"
-    if given.code == 2 and (done.stderr.count("\n") != 1 or done.stdout):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=clean, **pipes) as running:
+        first, page = (running.stdout.readline(), "") if given.page else ("", "")
+        if first:
+            page = urlopen(first.split()[0]).read().decode()
+            running.send_signal(signal.SIGINT)
+        try:
+            out, err = running.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+    said = first + out + err
+    if running.returncode != given.code or given.says not in said:
+        return f"exit code {running.returncode}: {said[-1500:]}"
+    if given.page not in page:
+        return f"the page lacks {given.page}: {page[:1500]}"
+    if given.code == 2 and (err.count("\n") != 1 or out):
         return f"more than one line: {said[-1500:]}"
     return ""
 
 
-def tried(extra: str, known: list[str], bin_folder: Path, folder: Path) -> list[str]:
-    """Give all commands of an extra ("" for none, `all` for all `known`), print wrong answers, return their words."""
+def tried(extra: str, bin_folder: Path, folder: Path) -> list[str]:
+    """Give all commands of an extra, print wrong answers, return their words."""
     folder.mkdir()
     (folder / "tiny.yaml").write_text(STUDY)
     (folder / "space.yaml").write_text(SEARCH)
-    asked = ALONE if not extra else [given for name in ([extra] if extra in WITH else known) for given in WITH[name]]
     wrong = []
-    for given in asked:
+    for given in commands_of(extra):
         if why := answered(given, bin_folder, folder):
             wrong.append(given.words)
             print(f"WRONG  mmsa {given.words}\n{why}", flush=True)
@@ -174,14 +212,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="try-install-") as text:
         root = Path(text)
         wheel = args.wheel.resolve() if args.wheel else built(root / "dist")
-        known = [extra for extra in extras_of(wheel) if extra in WITH]
         for extra in args.extra or ["", *extras_of(wheel)]:
             began = time.monotonic()
             what = f"{wheel}[{extra}]" if extra else str(wheel)
             with tempfile.TemporaryDirectory(prefix="venv-", dir=root) as venv:
                 bin_folder = installed(args.python, args.install, what, Path(venv))
                 ready = time.monotonic()
-                wrong[extra] = tried(extra, known, bin_folder, root / f"in-{extra or 'alone'}")
+                wrong[extra] = tried(extra, bin_folder, root / f"in-{extra or 'alone'}")
             took = f"installed in {ready - began:.0f} s, tried in {time.monotonic() - ready:.0f} s"
             print(f"{'WRONG' if wrong[extra] else 'ok':6} [{extra}]  {took}", flush=True)
     print(json.dumps({extra: many for extra, many in wrong.items() if many}))

@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import try_install
 import yaml
 from packaging.version import Version
 
@@ -65,6 +67,17 @@ def test_a_wheel_holds_what_a_run_needs_and_no_more(site):
     named = [line.partition("#")[0].strip() for line in (REPOSITORY / "requirements.txt").read_text().splitlines()]
     needed = [line.split(": ")[1] for line in said if line.startswith("Requires-Dist") and "extra" not in line]
     assert len(needed) == len([line for line in named if line])
+
+
+def test_every_extra_is_tried_by_commands_of_its_own():
+    """`scripts/try_install.py` installs each; what is in `all` stands in pyproject.toml."""
+    assert set(try_install.WITH) | {"all"} == EXTRAS
+    table = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+    files = {name: found["file"] for name, found in table["optional-dependencies"].items()}
+    together = files.pop("all")
+    assert {name for name, file in files.items() if file not in together} == set(try_install.ASIDE)
+    for extra in EXTRAS:
+        assert {given.code == 2 for given in try_install.commands_of(extra)} == {False, True}, extra
 
 
 def test_the_version_is_the_last_tag_s(site, tmp_path):
