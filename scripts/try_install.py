@@ -111,7 +111,7 @@ WITH: dict[str, list[Given]] = {
                Given("report reslts", 2, "reslts"),
                Given("export-results results --out r.csv", 0, "r.csv"),
                Given("export-results reslts --out r.csv", 2, "reslts"),
-               Given(f"crossplay {RUN} {RUN_2} --episodes 2", 0, "crossplay.csv"),
+               Given(f"crossplay {RUN} {RUN_2} --episodes 2", 0, "matrix.png"),
                Given(f"crossplay {RUN} {RUN_2} --episods 2", 2, "--episods")],
     "ray": [Given(TRAINED + " runner=ray", 0, "test return"),
             Given("study run tiny.yaml --ray local"), Given("study run tiny.yaml --rey local", 2, "--rey")],

@@ -26,6 +26,7 @@ from utils.errors import UserError
 pytest.importorskip("scipy", reason="no scipy: pip install -r requirements-report.txt")
 SHORT = {"t_max": "24", "batch_size": "4", "test_nepisode": "1", "test_interval": "24", "device": "cpu"}
 COORDINATION = {"env_args.key": "coordination"}
+OF_THREE = "env_args.key=Foraging-5x5-3p-1f-v3"
 
 
 def run(*argv):
@@ -137,12 +138,19 @@ def test_a_run_with_itself_plays_as_in_evaluation_and_all_pairs_play_the_same_ep
 
 
 def test_agents_that_do_not_hang_on_their_number_play_with_more(trained, tmp_path, capsys):
-    hpn, three = trained("hpn_vdn", obs_agent_id="false"), "env_args.key=Foraging-5x5-3p-1f-v3"
-    qmix = trained("hpn_qmix", obs_agent_id="false")
-    assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "with", three) == 0, capsys.readouterr().err
+    hpn, qmix = trained("hpn_vdn", obs_agent_id="false"), trained("hpn_qmix", obs_agent_id="false")
+    assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "with", OF_THREE) == 0, capsys.readouterr().err
     assert "rows play the first 2 of 3 seats, columns the last 1" in capsys.readouterr().out
-    assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "--guests", 2, "with", three) == 0
+    assert run(hpn, qmix, "--out", tmp_path, "--episodes", 2, "--guests", 2, "with", OF_THREE) == 0
     assert "rows play the first 1 of 3 seats, columns the last 2" in capsys.readouterr().out
+
+
+def test_agents_of_three_play_with_those_of_two_in_a_team_of_two(trained, tmp_path, capsys):
+    key, _, three = OF_THREE.partition("=")
+    pair = [trained("hpn_vdn", obs_agent_id="false", **more) for more in ({key: three}, {})]
+    assert [load_agents(path).info.n_agents for path in pair] == [3, 2]
+    assert run(*pair, "--out", tmp_path, "--episodes", 2, "with", OF_THREE.replace("3p", "2p")) == 0
+    assert "rows play the first 1 of 2 seats, columns the last 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "settings", "says"), [
@@ -155,8 +163,7 @@ def test_others_are_refused_in_one_line(name, settings, says, trained, tmp_path,
     with pytest.raises(UserError) as refused:
         load_agents(folder, replace(load_agents(folder).info, n_agents=3, obs_size=12))
     assert says in str(refused.value) and "\n" not in str(refused.value)
-    three = "env_args.key=Foraging-5x5-3p-1f-v3"
-    assert run(folder, trained("hpn_vdn", obs_agent_id="false"), "--out", tmp_path / "x", "with", three) == 2
+    assert run(folder, trained("hpn_vdn", obs_agent_id="false"), "--out", tmp_path / "x", "with", OF_THREE) == 2
     assert says in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 

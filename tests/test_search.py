@@ -84,6 +84,26 @@ def reaches_its_lr(all_words):
     return [0] * len(all_words)
 
 
+def test_a_search_is_kept_in_the_storage_that_is_named_and_goes_on_there(file):
+    shared = file.parent.resolve() / "shared"
+    shared.mkdir()
+    words = ["search", str(file), "--storage", f"sqlite:///{shared / 'all.db'}", "--trials"]
+    assert study.main([*words, "1"]) == 0 and study.main([*words, "1"]) == 0
+    assert len(list(Path("results/searches/tiny/trials").iterdir())) == 1
+    assert [path.name for path in shared.iterdir()] == ["all.db"] and not list(Path("results").rglob("*.db"))
+
+
+@pytest.mark.parametrize(("url", "says"), [
+    ("nonsense", "Could not parse"), ("sqlite:////nowhere/a.db", "unable to open"),
+    ("sqlite:///tiny.yaml", "not a database"),
+    ("mysql://a:secret@b/c", "Failed to import DB access module"),
+])  # fmt: skip
+def test_a_storage_that_cannot_be_had_is_told_in_one_line(url, says, file, capsys):
+    assert study.main(["search", str(file), "--storage", url]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and says in said and "secret" not in said
+
+
 def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
     from study_runs import search as engine
 

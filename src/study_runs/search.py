@@ -25,6 +25,7 @@ from utils.naming import to_install
 try:
     import optuna
     from optuna.trial import TrialState
+    from sqlalchemy.exc import SQLAlchemyError
 except ModuleNotFoundError as missing:
     raise UserError(f"search needs {missing.name}: run `{to_install('requirements-search.txt')}`") from missing
 
@@ -69,7 +70,7 @@ def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any
     results.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=search.name,
-        storage=storage or f"sqlite:///{results / STORAGE}",
+        storage=_storage(storage or f"sqlite:///{results / STORAGE}"),
         load_if_exists=True,
         direction="maximize",
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=search.file.reduction),
@@ -89,9 +90,9 @@ def there(search: Search, results: Path, storage: str | None) -> Any:
     if storage is None and not (results / STORAGE).is_file():
         raise UserError(f"{results}: no search was begun here")
     try:
-        study = optuna.load_study(study_name=search.name, storage=storage or f"sqlite:///{results / STORAGE}")
+        study = optuna.load_study(study_name=search.name, storage=_storage(storage or f"sqlite:///{results / STORAGE}"))
     except KeyError as missing:
-        raise UserError(f"{storage}: no search {search.name} was begun there") from missing
+        raise UserError(f"no search {search.name} was begun in the storage that --storage names") from missing
     _refuse_other(study, search, results)
     return study
 
@@ -99,6 +100,14 @@ def there(search: Search, results: Path, storage: str | None) -> Any:
 def _refuse_other(study: Any, search: Search, results: Path) -> None:
     if study.user_attrs.get("search") != _told(search):
         raise UserError(f"{results}: a search of this name was begun with another file; give the file another name")
+
+
+def _storage(url: str) -> Any:
+    try:
+        return optuna.storages.get_storage(url)
+    except (ImportError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as why:
+        told = str(why).partition("\n")[0]  # not the URL, which may have a password
+        raise UserError(f"the search's storage cannot be opened: {told}; --storage sqlite:///FILE is one") from why
 
 
 def _told(search: Search) -> dict[str, Any]:
