@@ -188,7 +188,9 @@ def explained():
     return [re.compile(re.sub(r"<[^>]*>|…", ".+", re.escape(name))) for name in names]
 
 
-@pytest.mark.parametrize("alg", ["mmsa", "mappo", "coma", "dmawm", "cw_qmix", "qtran", "cia", "maser", "smmae"])
+@pytest.mark.parametrize("alg", [
+    "mmsa", "mappo", "coma", "dmawm", "mabl", "dmawm_as", "cw_qmix", "qtran", "cia", "maser", "smmae",
+])  # fmt: skip
 def test_every_logged_figure_is_explained(alg, tmp_path):
     folder = play(alg, "lbf", tmp_path, absolute_factor="1", t_max="120")
     known = explained()

@@ -76,7 +76,7 @@ def test_a_learner_of_its_own_goes_on_where_it_stopped(alg, tmp_path):
     """As above, for learners alike but for a weight, or for their settings: shorter."""
     small = SAVES | {"rnn_hidden_dim": "8", "batch_size_run": "8"}
     whole = play(alg, "matrix_game", tmp_path / "whole", t_max="64", **small)
-    half = play(alg, "matrix_game", tmp_path / "half", t_max="32", **small)
+    half = play(alg, "matrix_game", tmp_path / "half", t_max="40", **small)
     assert main.main([f"resume={half}", "with", "t_max=64"]) == 0
     one, other = weights(half), weights(whole)
     assert one.keys() == other.keys() and all(th.equal(one[name], other[name]) for name in other)

@@ -1,4 +1,6 @@
-"""A Dreamer per agent (DreamerV2, Hafner et al., 2021, as MABL's paper runs it): nobody knows of anybody else.
+"""A Dreamer per agent (DreamerV2, Hafner et al., ICLR 2021, «World Model Learning»): nobody knows of anybody else.
+
+MABL's paper runs it so (§4); DMAWM's repeats its two states in §3, «Learning latent dynamics».
 
     recurrent model      h_t = f(h_{t-1}, z_{t-1}, a_{t-1})
     representation       z_t ~ q(· | h_t, o_t)

@@ -1,6 +1,7 @@
 """MABL, «Bi-Level Latent-Variable World Model for Sample-Efficient MARL» (Venugopal et al., AAMAS 2024), §3.1 and §3.2.
 
-Per agent two levels, a global one (g) that is there in training alone and an agent's own (a):
+Its equations have no numbers. Per agent two levels, a global one (g) that is there in training alone and an agent's
+own (a), §3.1.1:
 
     recurrent models     h^{g,i}_t = f(h^{g,i}_{t-1}, z^{g,i}_{t-1}, a_{t-1})        a: the joint action
                          h^{a,i}_t = f(h^{a,i}_{t-1}, z^{a,i}_{t-1}, a^i_{t-1})
@@ -8,10 +9,16 @@ Per agent two levels, a global one (g) that is there in training alone and an ag
                          z^{a,i}_t ~ q(· | o^i_t, h^{a,i}_t)
     transition           ẑ^{g,i}_t ~ p(· | h^{g,i}_t)
                          ẑ^{a,i}_t ~ p(· | h^{a,i}_t, z^{g,i}_t)
-    observation, reward                          ~ p(· | h^a_t, z^a_t)
+    observation                                  ~ p(· | h^a_t, z^a_t)
+
+and the auxiliary components, §3.1.2:
+
+    reward                                       ~ p(· | h^a_t, z^a_t)
     termination, available actions, own action   ~ p(· | h^a_t, z^a_t, h^g_t, z^g_t)
 
-The text has three forms of the global posterior; here it reads s_t, z^a_t and h^g_t, as in the ELBO. So an agent's
+The loss is §3.2's: the ELBO with a KL for each level, balanced, and minus the log-likelihoods of §3.1.2; actor and
+critic read what §3.3 has them read. The text has three forms of the global posterior, of §3.1.1's list, of its «Benefits
+of Bi-Level Structure» and of §3.2's ELBO; here it reads s_t, z^a_t and h^g_t, as in the ELBO. So an agent's
 prior sees, through z^g, the posterior z^a it is to foresee, which imagination lacks: `global_reads` (z^a, z^a behind a
 stop-gradient, or the state alone) and `prior_reads` (z^g of the posterior, or of the prior) are settings, and the KL
 under both is logged. With `single_global` (MABL-SG) one z^g serves all agents and reads the mean of their z^a.

@@ -10,6 +10,10 @@
 Agents exchange latents and actions at every step, when they act too: execution is centralised. The last decoder
 raises the information between an agent's latent and its action: by default the one that led to row t, as in the
 authors' code. Indices of reward and continuation are that code's.
+
+We have the paper's abstract and its authors' code (jbr-ai-labs/mamba), not its numbers: the networks are that code's
+`agent/models/DreamerModel.py`, the losses `agent/optim/loss.py`. MABL says in §4 what its execution
+needs, and takes its critic's attention in §3.3.
 """
 
 import torch as th
