@@ -17,8 +17,8 @@ and the auxiliary components, §3.1.2:
     termination, available actions, own action   ~ p(· | h^a_t, z^a_t, h^g_t, z^g_t)
 
 The loss is §3.2's: the ELBO with a KL for each level, balanced, and minus the log-likelihoods of §3.1.2; actor and
-critic read what §3.3 has them read. The text has three forms of the global posterior, of §3.1.1's list, of its «Benefits
-of Bi-Level Structure» and of §3.2's ELBO; here it reads s_t, z^a_t and h^g_t, as in the ELBO. So an agent's
+critic read what §3.3 has them read. The text has three forms of the global posterior: in §3.1.1's list, in its
+«Benefits of Bi-Level Structure» and in §3.2's ELBO; here it reads s_t, z^a_t and h^g_t, as in the ELBO. So an agent's
 prior sees, through z^g, the posterior z^a it is to foresee, which imagination lacks: `global_reads` (z^a, z^a behind a
 stop-gradient, or the state alone) and `prior_reads` (z^g of the posterior, or of the prior) are settings, and the KL
 under both is logged. With `single_global` (MABL-SG) one z^g serves all agents and reads the mean of their z^a.
