@@ -180,6 +180,12 @@ def test_every_method_stands_in_the_readme():
     assert {name for name in config_names(CONFIGS, ALGS) if f"`{name}`" not in PAGES["README.md"]} == set()
 
 
+def test_every_method_has_a_command_on_its_page():
+    names = config_names(CONFIGS, ALGS)
+    methods = {name for name in names if not any(name.startswith(f"{other}_") for other in names)}
+    assert {name for name in methods if f"    python src/main.py --config={name} " not in PAGES["docs/methods.md"]} == set()
+
+
 def explained():
     """Patterns of the figures that pages explain where they say what is logged; `…` and `<name>` are for anything."""
     sections = [part for text in PAGES.values() for part in re.split(r"^## ", text, flags=re.M)]
