@@ -183,7 +183,8 @@ def test_every_method_stands_in_the_readme():
 def test_every_method_has_a_command_on_its_page():
     names = config_names(CONFIGS, ALGS)
     methods = {name for name in names if not any(name.startswith(f"{other}_") for other in names)}
-    assert {name for name in methods if f"    python src/main.py --config={name} " not in PAGES["docs/methods.md"]} == set()
+    page = PAGES["docs/methods.md"]
+    assert {name for name in methods if f"    python src/main.py --config={name} " not in page} == set()
 
 
 def explained():

@@ -22,13 +22,13 @@ METHODS = ["dreamer", "mamba", "mabl", "dmawm", "mabl_sg", "mabl_no_global", "dm
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
-def make(method, **changed):
+def make(method, noop=None, **changed):
     """A learner of the toy world, and replay to learn from."""
     th.manual_seed(0)
     settings = resolve(method, "lbf", {**TINY, **{k: str(v) for k, v in changed.items()}}, CONFIG_DIR)
     args = extended(
         to_args(settings), n_agents=toy.N, n_actions=toy.A, obs_shape=toy.OBS, state_shape=toy.S,
-        action_space=Discrete(), n_rewards=toy.N, noop=None, obs_images=(),
+        action_space=Discrete(), n_rewards=toy.N, noop=noop, obs_images=(),
     )  # fmt: skip
     mac = DreamMAC(toy.SCHEME, toy.GROUPS, args)
     return DreamLearner(mac, toy.SCHEME, Logger(), args), toy.replay()
@@ -200,6 +200,31 @@ def test_the_controller_knows_what_the_model_infers_from_the_same_episode(monkey
     for t in range(toy.END + 1):
         _, hidden = learner.mac.select_actions(batch, t, hidden, 0.0, None)
         th.testing.assert_close(hidden[0], inferred[0, t], atol=1e-5, rtol=1e-5)
+
+
+def played(learner, batch):
+    """What agent 0 does with which probability at each row of an episode (T, W), from what the controller carries."""
+    hidden, found = learner.mac.init_hidden(1), []
+    for t in range(6):
+        probabilities, hidden = learner.mac.step(batch, t, hidden, slice(None))
+        found.append(probabilities[0, 0])
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("method", ["dreamer", "mamba", "mabl", "dmawm", "dmawm_as"])
+@pytest.mark.parametrize("absent", [None, "absorbing"])
+def test_what_an_agent_does_hangs_on_no_other_agents_observation(method, absent):
+    """Through controller and actor, not by one bit, whether others are there or gone; MAMBA's agents do hear of it."""
+    learner, _ = make(method, noop=0, **({"absent_agents": absent} if absent else {}))
+    batch = toy.episode(np.random.default_rng(3).integers(toy.A, size=(toy.END, toy.N)))
+    before = played(learner, batch)
+    batch.array("obs")[:, :, 1:] = 9 * np.random.default_rng(4).normal(size=batch.array("obs")[:, :, 1:].shape)
+    heard = not np.array_equal(played(learner, batch), before)
+    batch.array("avail_actions")[:, 3:, 1:, 1:] = False  # and now the others are gone
+    gone = not np.array_equal(played(learner, batch), before)
+    assert heard == gone == (method == "mamba")
+    batch.array("obs")[:, 2:, 0] = 5.0
+    assert not np.array_equal(played(learner, batch), before)
 
 
 def joint_reward():

@@ -301,6 +301,16 @@ def test_one_step_earlier_and_absence():
     assert who_is_absent(avail, False, None).tolist() == [False, False, False, True]
 
 
+@every_world
+def test_the_dynamics_loss_alone_reaches_the_recurrent_part_through_h(name):
+    """With no weight on the posterior's term; the stop-gradient stands on the posterior's output, not on h."""
+    model, given = toy.world(name, kl_posterior=0.0), segment()
+    loss = model.divergence(model.observe(given), th.ones_like(given.reward))
+    for part in (model.gru, model.before_gru, *([model.global_gru] if name == "mabl" else [])):
+        gradients = th.autograd.grad(loss, list(part.parameters()), retain_graph=True)
+        assert all(gradient.ne(0).any() for gradient in gradients)
+
+
 def test_one_class_says_nothing():
     with pytest.raises(ValueError, match="latents of 1 class"):
         toy.settings(classes=1)
