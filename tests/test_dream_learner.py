@@ -99,6 +99,16 @@ def test_a_round_is_due_every_so_many_steps_and_nothing_is_made_up_for():
         assert len(taken) == rounds
 
 
+def test_model_actor_and_critic_have_step_sizes_that_fall_each_by_itself():
+    for falls in ("model", "actor", "critic"):
+        learner, replay = make("dreamer", t_max=1000, learn_after=0, **{f"{falls}_lr_decay": True})
+        learner.round = lambda experience, replay=replay, learner=learner: ({}, learner.sample(replay)[1])
+        learner.learn(replay, 750, 0)
+        for name, optimiser in learner.optimisers.items():
+            left = 0.25 if name == falls else 1
+            assert optimiser.param_groups[0]["lr"] == pytest.approx(left * learner.parts[name].lr)
+
+
 def test_behaviour_waits_until_the_model_knows_something():
     learner, replay = make("dreamer", behaviour_after=5, model_steps=2)
     done = []

@@ -1,5 +1,6 @@
 """MAPPO and its kin: what each loss trains, a whole update by hand, and every switch does what it says."""
 
+import itertools
 import math
 
 import numpy as np
@@ -257,16 +258,22 @@ class Waiting(FreshEpisodes):
         return self.batch
 
 
-def test_step_sizes_fall_linearly_to_zero_if_asked_for():
-    for decay, expected in (("True", 0.25), ("False", 1.0)):
-        learner = learner_of("discrete", "mappo", lr_decay=decay, t_max="1000", lr="0.002", critic_lr="0.004")
-        learner.learn(Waiting(batch_of("discrete")), 750, 8)
-        rates = [optimiser.param_groups[0]["lr"] for optimiser in learner.optimisers.values()]
-        assert rates == pytest.approx([0.002 * expected, 0.004 * expected])
-        assert learner.updates == 1
-    learner = learner_of("discrete", "mappo", lr_decay="True", t_max="1000")
-    learner.learn(Waiting(batch_of("discrete")), 1001, 8)
-    assert all(optimiser.param_groups[0]["lr"] == 0 for optimiser in learner.optimisers.values())
+@pytest.mark.parametrize("config", ["mappo", "coma"])
+def test_step_sizes_fall_linearly_to_zero_where_asked_for(config):
+    for actor, critic in itertools.product((True, False), repeat=2):
+        decays = {"lr_decay": str(actor), "critic_lr_decay": str(critic), "t_max": "1000"}
+        learner = learner_of("discrete", config, **decays, lr="0.002", critic_lr="0.004")
+        for t_env, left in ((750, 0.25), (1001, 0.0)):
+            learner.learn(Waiting(batch_of("discrete")), t_env, 8)
+            rates = [optimiser.param_groups[0]["lr"] for optimiser in learner.optimisers.values()]
+            assert rates == pytest.approx([0.002 * (left if actor else 1), 0.004 * (left if critic else 1)])
+        assert learner.updates == 2
+
+
+@pytest.mark.parametrize("config", ["mappo", "coma"])
+def test_actor_and_critic_have_a_largest_gradient_each(config):
+    learner = learner_of("discrete", config, grad_norm_clip="0.5", critic_grad_norm_clip="3")
+    assert [part.clip for part in learner.parts.values()] == [0.5, 3]
 
 
 def test_epochs_and_minibatches_are_that_many_steps():

@@ -29,7 +29,7 @@ class COMALearner(Learner):
     STANDARDISES = True
     READS_LATER = (
         "gamma", "truncation", "batch_size", "batch_steps", "td_lambda", "critic_steps", "entropy_coef",
-        "normalise_advantages", "mask_dead", "target_update_interval",
+        "normalise_advantages", "mask_dead", "target_update_interval", "t_max",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -40,8 +40,11 @@ class COMALearner(Learner):
         self.actor, self.critic = mac.agent, COMACritic(args)
         self.target_critic = frozen_copy(self.critic)
         parts = {
-            "actor": Part({"actor": self.actor}, args.lr, args.optim_eps, args.grad_norm_clip),
-            "critic": Part({"critic": self.critic}, args.critic_lr, args.optim_eps, args.grad_norm_clip),
+            "actor": Part({"actor": self.actor}, args.lr, args.optim_eps, args.grad_norm_clip, args.lr_decay),
+            "critic": Part(
+                {"critic": self.critic}, args.critic_lr, args.optim_eps, args.critic_grad_norm_clip,
+                args.critic_lr_decay,
+            ),
         }
         super().__init__(mac, logger, args, parts, targets={"critic": self.target_critic})
 
@@ -50,6 +53,7 @@ class COMALearner(Learner):
         batch = experience.take(self.args.batch_size, self.args.batch_steps, self.device)
         if batch is None:
             return
+        self.set_step_sizes(t_env)
         with self.training_mode():
             figures = self.update(batch)
         self.updates += 1

@@ -37,7 +37,7 @@ class DreamLearner(Learner):
         "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "behaviour_after", "segments",
         "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma",
         "gae_lambda", "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival",
-        "advantage_scale", "advantage_floor", "absent_agents", "truncation",
+        "advantage_scale", "advantage_floor", "absent_agents", "truncation", "t_max",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -45,10 +45,13 @@ class DreamLearner(Learner):
         self.critic = _critic(self.world.critic_size, args)
         self.scale = ReturnScale()
         parts = {
-            "model": Part({"world": self.world}, args.model_lr, args.optim_eps, args.model_clip),
-            "actor": Part({"actor": mac.actor}, args.actor_lr, args.optim_eps, args.actor_clip),
+            "model": Part(
+                {"world": self.world}, args.model_lr, args.optim_eps, args.model_clip, args.model_lr_decay
+            ),
+            "actor": Part({"actor": mac.actor}, args.actor_lr, args.optim_eps, args.actor_clip, args.actor_lr_decay),
             "critic": Part(
-                {"critic": self.critic, "scale": self.scale}, args.critic_lr, args.optim_eps, args.critic_clip
+                {"critic": self.critic, "scale": self.scale}, args.critic_lr, args.optim_eps, args.critic_clip,
+                args.critic_lr_decay,
             ),
         }
         super().__init__(mac, logger, args, parts, targets={})
@@ -67,6 +70,7 @@ class DreamLearner(Learner):
             self.intervals = max(lived - 1, 0)
         if lived == self.intervals:
             return
+        self.set_step_sizes(t_env)
         with self.training_mode():
             for _ in range(self.intervals, lived):
                 figures, segment = self.round(experience)

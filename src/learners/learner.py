@@ -21,12 +21,16 @@ Scalars = dict[str, Tensor]
 
 
 class Part(NamedTuple):
-    """What one optimiser trains: modules by name, its step size, Adam's ε, and the largest norm of its gradient."""
+    """What one optimiser trains: modules by name, its step size, Adam's ε, and the largest norm of its gradient.
+
+    With `decays` the step size falls linearly to 0 at `t_max`, where the learner calls `set_step_sizes`.
+    """
 
     modules: Mapping[str, nn.Module]
     lr: float
     eps: float
     clip: float
+    decays: bool = False
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -138,6 +142,13 @@ class Learner(ABC):
         """Return the rewards (B, T, 1 or N) of a batch's transitions to learn from."""
         rewards = batch["reward"][:, :-1]
         return rewards if self.reward_moments is None else self.reward_moments.standardised(rewards)
+
+    def set_step_sizes(self, t_env: int) -> None:
+        """Give every part that decays its step size after `t_env` environment steps."""
+        left = max(1 - t_env / self.args.t_max, 0.0)
+        for name, part in self.parts.items():
+            if part.decays:
+                self.optimisers[name].param_groups[0]["lr"] = part.lr * left
 
     def take_step(self, part: str, losses: Mapping[str, Tensor], batch: Any) -> Tensor:
         """Take a part's optimiser step on the gradients that are there, and return their norm before clipping.

@@ -56,7 +56,7 @@ class PolicyLearner(Learner):
     READS_LATER = (
         "gamma", "truncation", "batch_size", "batch_steps", "t_max", "epochs", "minibatches", "chunk_length",
         "ppo_clip", "entropy_coef", "gae_lambda", "value_clip", "huber_delta", "normalise_advantages", "mask_dead",
-        "critic_mask_dead", "critic_dead_zeros", "lr_decay", "critic_reads",
+        "critic_mask_dead", "critic_dead_zeros", "critic_reads",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -66,8 +66,11 @@ class PolicyLearner(Learner):
             raise ValueError("cuda_graph=True is for values: policies learn from rounds of many lengths")
         self.actor, self.critic = mac.agent, ValueCritic(mac.input_size, args)
         parts = {
-            "actor": Part({"actor": self.actor}, args.lr, args.optim_eps, args.grad_norm_clip),
-            "critic": Part({"critic": self.critic}, args.critic_lr, args.optim_eps, args.grad_norm_clip),
+            "actor": Part({"actor": self.actor}, args.lr, args.optim_eps, args.grad_norm_clip, args.lr_decay),
+            "critic": Part(
+                {"critic": self.critic}, args.critic_lr, args.optim_eps, args.critic_grad_norm_clip,
+                args.critic_lr_decay,
+            ),
         }
         super().__init__(mac, logger, args, parts, targets={})
 
@@ -76,18 +79,12 @@ class PolicyLearner(Learner):
         batch = experience.take(self.args.batch_size, self.args.batch_steps, self.device)
         if batch is None:
             return
-        self._decay(t_env)
+        self.set_step_sizes(t_env)
         with self.training_mode():
             figures = self.update(batch)
         self.updates += 1
         if self.log_due(t_env):
             self.log(figures, t_env)
-
-    def _decay(self, t_env: int) -> None:
-        """Let step sizes fall linearly to 0 at `t_max`, with `lr_decay`."""
-        left = max(1 - t_env / self.args.t_max, 0.0) if self.args.lr_decay else 1.0
-        for name, optimiser in self.optimisers.items():
-            optimiser.param_groups[0]["lr"] = self.parts[name].lr * left
 
     def update(self, batch: Any) -> Scalars:
         """Take all steps on a batch; return what is logged: losses and the like as means over the steps."""
