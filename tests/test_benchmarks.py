@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch as th
 from fixtures_mmsa import make_batch, make_learner
 from packages import needs
 from processes import WAIT
+from tiny_runs import DREAMS
 
 from components.episode_rows import EpisodeRows
 
@@ -31,6 +33,23 @@ def test_an_update_is_measured_part_by_part():
         assert re.match(r"\d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
         assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
         assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
+
+
+def test_the_steps_of_a_method_that_dreams_are_measured_apart(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import train_step
+
+    sizes = DREAMS | {"segments": "16", "world_width": "128", "decoder_width": "128"}
+    words = Namespace(shape="lbf", device="cpu", threads=1, repeats=1, batch_size=2, settings=sizes)
+    train_step.report("dmawm", words, rate=1e9)
+    said = capsys.readouterr().out
+    assert said.startswith("\ndmawm: 16 segments of 8 rows, 16 starts, 4 steps, 3 epochs (medians of 1)\n")
+    line = r"^  ([a-z ]+?) +(\d+\.\d) ms +(\d+\.\d\d) GFLOP in matrix products, \d+% of the rate$"
+    told = re.findall(line, said, re.M)
+    assert [name for name, *_ in told] == ["segments", "model step", "imagination", "behaviour step"]
+    took, counted = ({name: float(row[n]) for name, *row in told} for n in (0, 1))
+    assert took["behaviour step"] > took["imagination"] > 0 and counted["segments"] == 0 < counted["model step"]
+    assert re.search(r"^  one round every 32 environment steps: at most [1-9]\d* of them a second$", said, re.M)
 
 
 def test_methods_are_measured_in_turn_beside_the_first():
