@@ -3,12 +3,14 @@
 import csv
 import shutil
 
+import numpy as np
 import pytest
 from test_marl_eval import export
 from test_resume import SAVES, same_run, stop_after
 from tiny_runs import csv_rows, play, read
 
 import main
+import study
 
 OWN = {"env_args.common_reward": "false", "env_args.key": "Foraging-4x4-2p-2f-v2", "test_nepisode": "8"}
 AGENTS = ("agent_0_return", "agent_1_return")
@@ -44,6 +46,18 @@ def test_a_run_that_died_goes_on_bit_for_bit(whole, tmp_path):
     stop_after(died, 1)
     assert main.main([f"resume={died}"]) == 0
     same_run(whole, died)
+
+
+def test_a_report_shows_an_agents_own_return(whole, tmp_path, monkeypatch):
+    pytest.importorskip("rliable", reason="rliable is not installed: pip install -r requirements-report.txt")
+    monkeypatch.setattr("comparison.report.write_chart", lambda chart, folder: [])
+    monkeypatch.setattr("comparison.aggregates.RESAMPLES", 50)
+    assert study.main(["report", str(whole), "--metric", "test_agent_1_return_mean", "--out", str(tmp_path / "r")]) == 0
+    with (tmp_path / "r" / "scores.csv").open(newline="") as file:
+        (area,) = (float(row["centre"]) for row in csv.DictReader(file) if row["score"] == "area")
+    curves = [read(whole, "metrics.json")[f"test_{agent}_mean"] for agent in AGENTS]
+    means = [np.trapezoid(x["values"], x["steps"]) / (x["steps"][-1] - x["steps"][0]) for x in curves]
+    assert area == pytest.approx(means[1]) != means[0]
 
 
 def test_exports_read_the_teams_return(whole):
