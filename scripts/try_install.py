@@ -208,6 +208,7 @@ def main() -> int:
                         help="what installs (default: %(default)s)")  # fmt: skip
     parser.add_argument("--wheel", type=Path, help="a wheel that is built already")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, by children too, behind a shell's `&`
     wrong: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="try-install-") as text:
         root = Path(text)

@@ -178,8 +178,8 @@ def test_seeds_without_common_steps_are_refused(tmp_path):
 
 def test_a_real_run_can_be_drawn(tmp_path, capsys):
     settings = ["t_max=60", "test_interval=20", "test_nepisode=1", "batch_size=4", "buffer_size=8", "seed=1"]
-    assert main.main(["--config=vdn", "--env-config=matrix_game", "with", *settings]) == 0
+    assert main.main(["--config=mappo", "--env-config=matrix_game", "with", *settings]) == 0
     capsys.readouterr()
     assert run("results", "--table") == 0
-    assert "| one_step | vdn | 1 | 64 |" in capsys.readouterr().out
+    assert "| one_step | mappo | 1 | 64 |" in capsys.readouterr().out
     assert (tmp_path / "curve.png").stat().st_size > 10_000

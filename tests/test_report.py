@@ -357,14 +357,14 @@ def test_a_missing_package_is_answered_with_what_installs_it(tmp_path, monkeypat
 
 
 def test_a_report_of_real_runs(tmp_path, pictures, capsys):
-    for alg in ("qmix", "vdn"):
+    for alg in ("mappo", "qmix"):
         play(alg, "lbf", tmp_path / alg)
     capsys.readouterr()
-    assert run("report", tmp_path / "qmix", tmp_path / "vdn", "--out", tmp_path / "report") == 0
+    assert run("report", tmp_path / "mappo", tmp_path / "qmix", "--out", tmp_path / "report") == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "report" / "index.html")
     listed = rows(tmp_path / "report" / "runs.csv")
     assert [(row["line"], row["ended"], row["in the figures"]) for row in listed] == [
-        ("qmix", "completed", "yes"), ("vdn", "completed", "yes"),
+        ("mappo", "completed", "yes"), ("qmix", "completed", "yes"),
     ]  # fmt: skip
     assert all(re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", row["commit"]) for row in listed)
     assert all("lbforaging 2.0.0" in row["environment version"] for row in listed)
