@@ -31,6 +31,7 @@ SHORT = {"t_max": "24", "batch_size": "4", "test_nepisode": "2", "test_interval"
 OWN = {"share_parameters": "false", "use_rnn": "false"}
 METHODS = {
     "iql": {}, "vdn own": OWN, "mmsa": {}, "mappo": {}, "coma": {}, "dmawm": DREAMS, "mabl": DREAMS, "mamba": DREAMS,
+    "dreamer": DREAMS, "set_qmix": {}, "hpn_qmix": {}, "mmsa_hpn": {}, "smmae": {}, "qplex": {},
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ SHORT = {"t_max": "24", "batch_size": "4", "test_nepisode": "1", "test_interval"
 OWN = {"share_parameters": "false", "use_rnn": "true"}
 METHODS = {
     "vdn": {}, "mmsa": {}, "mappo": {}, "vdn own": OWN, "vdn forgets": {"use_rnn": "false"}, "dmawm": DREAMS,
-    "mabl": DREAMS, "dreamer": DREAMS,
+    "mabl": DREAMS, "dreamer": DREAMS, "set_qmix": {}, "hpn_qmix": {}, "mmsa_hpn": {}, "smmae": {},
+    "coma": {}, "qplex": {},
 }  # fmt: skip
 
 
