@@ -49,6 +49,56 @@ def foods_of(env):
     return {(int(y), int(x), int(field[y, x])) for y, x in np.argwhere(field)}
 
 
+def permuted(before, after, kinds, orders):
+    """The slices of what changed places come in the new order, and everything else stays where it was."""
+    expected = before.copy()
+    for kind, order in zip(kinds, orders, strict=True):
+        each = np.array(kind.features)
+        assert len(np.unique(before[each], axis=0)) == len(each) > 1, "no two are alike, else nothing would be seen"
+        expected[each] = before[each[order]]
+    np.testing.assert_array_equal(after, expected)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_foods_and_players_of_lbf_that_change_places_change_their_numbers(seed):
+    env = LBFEnv("Foraging-8x8-4p-4f-v3", valid_actions_only=True, common_reward=True, episode_limit=9)
+    env.reset(seed)
+    game, (food, ally) = env._game, env.info.entities.kinds
+    before = env.get_obs()[0].copy()
+    others, foods = [2, 0, 1], [1, 3, 0, 2]
+    game.players[1:] = [game.players[1 + i] for i in others]
+    game._gen_valid_moves()
+    permuted(before, game._make_gym_obs()[0], [ally], [others])
+    left = list(game.food_left.items())
+    game.food_left = dict(left[i] for i in foods)
+    game._views.clear()
+    game._gen_valid_moves()
+    permuted(before, game._make_gym_obs()[0], [food, ally], [foods, others])
+
+
+@needs("gymma")
+def test_landmarks_and_agents_of_simple_spread_that_change_places_change_their_numbers():
+    from mpe2 import simple_spread_v3
+
+    from main import CONFIG_DIR
+    from settings import resolve
+
+    args = resolve("qmix", "gymma", {"env_args.key": "pz-mpe-simple-spread-v3"}, CONFIG_DIR)["env_args"]
+    env = make_env("gymma", args)
+    landmark, ally = env.info.entities.kinds
+    env.close()
+    game = simple_spread_v3.parallel_env().unwrapped
+    game.reset(seed=1)
+    world, scenario = game.world, game.scenario
+    for number, each in enumerate(world.agents):
+        each.state.c = np.array([number, -number], dtype=np.float64)  # what it says, of which silent agents say nothing
+    agent = world.agents[0]
+    before = scenario.observation(agent, world)
+    world.landmarks[:] = [world.landmarks[i] for i in (2, 0, 1)]
+    world.agents[1:] = world.agents[:0:-1]
+    permuted(before, scenario.observation(agent, world), [landmark, ally], [[2, 0, 1], [1, 0]])
+
+
 @needs("smax")
 def test_smax_units_that_change_places_change_their_numbers_and_actions():
     import jax

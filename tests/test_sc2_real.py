@@ -214,6 +214,56 @@ def test_teams_and_positions_follow_from_the_episode_s_seed(name, python):
     assert one == two and len({line.partition(" ")[2] for line in one}) == 3
 
 
+CHANGE_PLACES = """
+import sys
+import numpy as np
+from pathlib import Path
+from envs import make_env
+from settings import resolve
+name, map_name = sys.argv[1:]
+env = make_env(name, resolve("qmix", name, {"env_args.map_name": map_name}, Path("src/config"))["env_args"])
+env.reset(3)
+game = env._package_env()
+for team, x in ((game.agents, 14.0), (game.enemies, 18.0)):  # all in sight of agent 0, no two alike, some in reach
+    for number, unit in team.items():
+        unit.pos.x, unit.pos.y, unit.health = x + 0.35 * number, 16 + 0.4 * number, unit.health - 3 * number
+def looked():
+    env._look()
+    return env.get_obs()[0].copy(), env.get_avail_actions()[0].copy()
+seen, options = looked()
+enemies = np.roll(np.arange(len(game.enemies)), 1)
+allies = np.arange(len(game.agents))
+allies[1:3] = 2, 1
+game.enemies = {k: game.enemies[int(i)] for k, i in enumerate(enemies)}
+game.agents = {k: game.agents[int(i)] for k, i in enumerate(allies)}
+seen_then, options_then = looked()
+orders = {"enemy": enemies, "ally": allies[1:] - 1}
+for kind in env.info.entities.kinds:
+    each = np.array(kind.features)
+    assert len(np.unique(seen[each], axis=0)) == len(each) > 1 and (seen[each] != 0).any(axis=1).all(), kind.name
+    np.testing.assert_array_equal(seen_then[each], seen[each[orders[kind.name]]])
+attacks = np.array(env.info.entities.kinds[0].actions)
+assert options[attacks].any()
+np.testing.assert_array_equal(options_then[attacks], options[attacks[enemies]])
+own = list(env.info.entities.own)
+np.testing.assert_array_equal(seen_then[own], seen[own])
+print(*(kind.name for kind in env.info.entities.kinds), len(attacks))
+env.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "map_name", "said"),
+    [
+        pytest.param("sc2", "2s3z", "enemy ally 5\n", marks=real("sc2")),
+        pytest.param("sc2v2", "protoss_5_vs_5", "enemy ally 5\n", marks=real("sc2v2")),
+        pytest.param("sc2v2", "terran_10_vs_11", "enemy ally 11\n", marks=real("sc2v2")),
+    ],
+)
+def test_units_that_change_places_change_their_numbers_and_actions(name, map_name, said, python):
+    assert python("-c", CHANGE_PLACES, name, map_name) == said
+
+
 SAME = """
 import sys
 import numpy as np
