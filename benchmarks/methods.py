@@ -1,30 +1,44 @@
-"""How long an update of each value method takes beside QMIX's, on the same batch.
+"""How long an update of each value method takes beside QMIX's, on the same batch; also policies', and with settings.
 
     python benchmarks/methods.py --rounds 15
+    python benchmarks/methods.py --rounds 15 --algs mappo mappo:share_parameters=false
 
 Learners take turns, update by update, so that a slow moment of the machine hits all; ratios are medians over rounds.
+Times are those of the processor, on one thread: other programs disturb them little.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch as th
 from answers import command
-from common import SHAPES, make_batch, make_learner
+from common import SHAPES, Shape, make_batch, make_learner
 
+from components.episode_batch import EpisodeBatch
 from utils.memory import keep_freed_memory
 
 ALGS = (
-    "qmix", "vdn", "iql", "qplex", "ow_qmix", "cw_qmix", "qtran", "cia", "maser", "smmae", "hpn_qmix", "set_qmix",
-    "mbvd", "mmsa", "mmsa_hpn",
+    "qmix", "vdn", "iql", "qplex", "ow_qmix", "cw_qmix", "qtran", "cia", "maser", "smmae", "hpn_qmix", "hpn_vdn",
+    "set_qmix", "mbvd", "mmsa", "mmsa_hpn",
 )  # fmt: skip
+
+
+def update_of(asked: str, shape: Shape, batch: EpisodeBatch) -> Callable[[], object]:
+    """Return the update of a config, or of a `config:setting=value,…`."""
+    config, _, given = asked.partition(":")
+    settings = dict(word.split("=", 1) for word in given.split(",") if word)
+    learner = make_learner(config, shape, "cpu", **settings)
+    return partial(learner.update if learner.EXPERIENCE == "fresh" else learner.take_update, batch)
 
 
 def main() -> None:
     """Read the command line, measure in turn, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algs", nargs="+", default=ALGS, help="configs; the first is what the others are divided by")
+    said = "configs, or config:setting=value,…; the first is what the others are divided by"
+    parser.add_argument("--algs", nargs="+", default=ALGS, help=said)
     parser.add_argument("--shape", choices=SHAPES, default="lbf")
     parser.add_argument("--batch-size", type=int, default=64, help="episodes, each as long as the task allows")
     parser.add_argument("--rounds", type=int, default=9)
@@ -32,15 +46,15 @@ def main() -> None:
     keep_freed_memory()
     th.set_num_threads(1)
     batch = make_batch(SHAPES[args.shape], args.batch_size)
-    learners = {alg: make_learner(alg, SHAPES[args.shape], "cpu") for alg in args.algs}
-    took: dict[str, list[float]] = {alg: [] for alg in learners}
+    updates = {alg: update_of(alg, SHAPES[args.shape], batch) for alg in args.algs}
+    took: dict[str, list[float]] = {alg: [] for alg in updates}
     for number in range(args.rounds + 2):
-        for alg, learner in learners.items():
-            start = time.perf_counter()
-            learner.train(batch, 1, 1)
+        for alg, update in updates.items():
+            start = time.process_time()
+            update()
             if number >= 2:  # the first ones warm up
-                took[alg].append(time.perf_counter() - start)
-    print(f"{args.shape}: {args.batch_size} episodes, one thread\n")
+                took[alg].append(time.process_time() - start)
+    print(f"{args.shape}: {args.batch_size} episodes, one thread, processor time\n")
     print(f"| method | beside {args.algs[0]} | ms |\n|---|---|---|")
     for alg, seconds in took.items():
         ratio = median(each / first for each, first in zip(seconds, took[args.algs[0]], strict=True))
