@@ -74,6 +74,45 @@ def runs_of_the_first_seed(path):
     return planned_runs(name, replace(study, seeds=study.seeds[:1]), path.name, main.CONFIG_DIR), study.seeds
 
 
+METHODS = {
+    "mmsa", "mmsa_paper", "mmsa_hpn", "mbvd", "hpn_qmix", "hpn_vdn", "set_qmix", "cia", "maser", "smmae", "qplex",
+    "ow_qmix", "cw_qmix", "qtran", "qmix", "vdn", "mappo", "coma",
+}  # fmt: skip
+NEED_ENTITIES = {"mmsa_hpn", "hpn_qmix", "hpn_vdn", "set_qmix"}
+BATTLES = {"3m", "8m", "2s3z", "3s5z", "5m_vs_6m", "10m_vs_11m", "3s_vs_5z", "3s5z_vs_3s6z", "6h_vs_8z"}
+# of each file beside studies/paper/: methods, and the steps of each task
+TABLES = {
+    "paper_table": (METHODS, dict.fromkeys((
+        "Foraging-2s-10x10-3p-3f-v2", "Foraging-10x10-3p-5f-v2", "Foraging-10x10-4p-3f-v2",
+        "Foraging-2s-8x8-2p-2f-coop-v2",
+    ), 2_050_000)),
+    "paper_table_smax": (METHODS, {f"smax-{battle}": 2_050_000 for battle in BATTLES}
+                         | {f"smax-smacv2_{n}_units": 5_000_000 for n in (5, 10)}),
+    "paper_table_mamujoco": (METHODS - NEED_ENTITIES, dict.fromkeys(
+        ("HalfCheetah-6x1-obsk1", "Hopper-3x1-obsk1", "Ant-8x1-obsk1", "Walker2d-6x1-obsk1"), 7_000_000)),
+}  # fmt: skip
+SUITES = {"paper_table": "lbf", "paper_table_smax": "smax", "paper_table_mamujoco": "mamujoco"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(suite)) for name, suite in SUITES.items()])
+def test_a_block_of_the_table_has_every_method_that_can_play_there(name):
+    path = PAPER.parent / f"{name}.yaml"
+    study, (methods, steps) = read_study(path)[1], TABLES[name]
+    one_of_each = replace(study, seeds=SEEDS[:1], algorithms=study.algorithms[:1]), replace(
+        study, seeds=SEEDS[:1], tasks=study.tasks[:1]
+    )
+    of_tasks, of_methods = (planned_runs(name, part, path.name, main.CONFIG_DIR) for part in one_of_each)
+    assert study.seeds == SEEDS and study.variants == {}
+    assert sorted(run.algorithm for run in of_methods) == sorted(methods)
+    assert sorted((run.task, run.t_max) for run in of_tasks) == sorted(steps.items())
+    head = path.read_text().partition("algorithms:")[0].replace("\n# ", " ")
+    assert f" {len(SEEDS) * len(methods) * len(steps)} runs" in head and f"plan studies/{path.name}" in head
+    for run in of_methods + of_tasks:
+        env_args = run.settings["env_args"]
+        assert env_args.get("action_space", "bins") == "bins" and not env_args.get("valid_actions_only", False)
+    assert f"run studies/{path.name}" in (PAPER.parents[1] / "docs" / "studies.md").read_text()
+
+
 def play(run, t_max):
     """Train as a run of the study would, but shorter, and return its archive's status."""
     *configs, _ = run.words()[:3]
