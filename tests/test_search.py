@@ -1,5 +1,7 @@
 """A search: what its file may say, trials that stop at a rung and go on exactly, and a best config that runs."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from tiny_runs import play, read
 import main
 import study
 from comparison.evaluations import Evaluations
-from study_runs import search_command
+from study_runs import driver, search_command
 from study_runs.search_file import read_search
 from utils.errors import UserError
 
@@ -29,10 +31,29 @@ space:
 """
 
 
+class Here:
+    """Does runs in this process, one at a time."""
+
+    slots = at_once = 1
+
+    def start(self, work):
+        self.code = main.main(work.words)
+        return self
+
+    def poll(self):
+        return self.code
+
+    def interrupt(self):
+        pass
+
+    kill = close = interrupt
+
+
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search_command, "run_main", lambda words, log: main.main(words))
+    monkeypatch.setattr(driver, "TICK", 0.001)
+    monkeypatch.setattr(search_command, "place_of", lambda running, address: Here())
     path = Path("tiny.yaml")
     path.write_text(FILE)
     return path
@@ -41,16 +62,21 @@ def file(tmp_path, monkeypatch):
 def test_a_search_goes_on_where_it_was_stopped_and_its_best_runs(file, capsys, monkeypatch):
     seen = []
 
-    def stops_at_third(words, log):
-        seen.append(words)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return main.main(words)
+    class Stops(Here):
+        def start(self, work):
+            seen.append(work.words)
+            if len(seen) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+                self.code = 128 + signal.SIGTERM
+                return self
+            return super().start(work)
 
-    monkeypatch.setattr(search_command, "run_main", stops_at_third)
-    assert study.main(["search", str(file), "--trials", "3"]) == 130
+    monkeypatch.setattr(search_command, "place_of", lambda running, address: Stops())
+    assert study.main(["search", str(file), "--trials", "3"]) == 143
     assert [words[0].partition("=")[0] for words in seen] == ["--config", "resume", "resume"]
     assert seen[2][0] == seen[1][0] and seen[2][2] == "t_max=36"
+    kept = optuna.load_study(study_name="tiny", storage="sqlite:///results/searches/tiny/search.db").trials
+    assert [trial.state.name for trial in kept] == ["FAIL", "WAITING"]
     assert study.main(["search", str(file), "--trials", "3"]) == 0
     assert seen[3] == seen[2], "the rungs that were done are not done again"
     trials = list(Path("results/searches/tiny/trials").iterdir())
@@ -68,20 +94,16 @@ def test_a_search_goes_on_where_it_was_stopped_and_its_best_runs(file, capsys, m
     assert study.main(["search", str(file)]) == 2 and "begun with another file" in capsys.readouterr().err
 
 
-def reaches_its_lr(all_words):
+def reaches_its_lr(runs):
     """Write what runs leave whose return is their step size, times their seed."""
-    for first, *rest in all_words:
-        given = dict(word.split("=", 1) for word in rest if "=" in word)
-        folder = Path(first.removeprefix("resume="))
-        if first.startswith("--config"):
-            folder = Path(given["local_results_path"]) / "sacred" / "t" / "a" / "1"
-            folder.mkdir(parents=True)
-            (folder / "value").write_text(str(float(given["lr"]) * int(given["seed"])))
-        t_max, value = int(given["t_max"]), float((folder / "value").read_text())
-        write(folder, "config.json", {"t_max": t_max})
+    for run in runs:
+        folder = run.results / "sacred" / run.task / run.algorithm / "1"
+        folder.mkdir(parents=True, exist_ok=True)
+        end = 2 * run.settings["lr"] * run.seed
+        write(folder, "config.json", {"t_max": run.t_max})
         write(folder, "run.json", {"status": "COMPLETED"})
-        write(folder, "metrics.json", {"test_return_mean": series([0, t_max], [0, 2 * value], [0, 60])})
-    return [0] * len(all_words)
+        write(folder, "metrics.json", {"test_return_mean": series([0, run.t_max], [0, end], [0, 60])})
+    return {}
 
 
 def test_a_search_is_kept_in_the_storage_that_is_named_and_goes_on_there(file):
@@ -108,7 +130,7 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
     from study_runs import search as engine
 
     search = read_search(file, main.CONFIG_DIR)
-    trials = engine.opened(search, Path("r"), None, 1)
+    trials = engine.opened(search, Path("r"), None)
     ends = []
     for lr in (0.05, 0.01, 0.09):
         trials.enqueue_trial({"lr": lr})
@@ -118,6 +140,22 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
         except optuna.TrialPruned as why:
             ends.append(str(why))
     assert ends == [pytest.approx(0.05), "0.010 after 4 steps", pytest.approx(0.09)]
+
+
+def test_what_is_drawn_hangs_on_the_trials_before_and_not_on_stops_or_on_who_asks(file):
+    from study_runs import search as engine
+
+    search = read_search(file, main.CONFIG_DIR)
+    whole = engine.opened(search, Path("a"), "sqlite:///:memory:")
+    stopped, other = (engine.opened(search, Path("b"), None) for _ in range(2))
+    drawn = [engine.propose(engine.ask(whole, search), search.axes) for _ in range(3)]
+    assert len({trial["lr"] for trial in drawn}) == 3
+    engine.give_back(stopped, 0, engine.propose(engine.ask(stopped, search), search.axes))
+    again = engine.propose(engine.ask(stopped, search), search.axes)
+    between, asks = [], stopped.ask
+    stopped.ask = lambda: (between.append(engine.ask(other, search)), asks())[1]
+    last = engine.propose(engine.ask(stopped, search), search.axes)
+    assert [again, engine.propose(between[0], search.axes), last] == drawn, "two asked at the same moment"
 
 
 @pytest.mark.parametrize(("aim", "reached"), [
@@ -157,6 +195,8 @@ def test_a_seed_that_left_no_run_is_told_in_one_line(file):
     ("t_max: 36", "t_max: 3", "too short for 3 rungs"),
     ("settings: {", "settings: {lr: 0.1, ", "lr stands under settings and in the space"),
     ("settings: {", "settings: {seed: 1, ", "`seeds` lists them"),
+    ("settings: {", "settings: {threads: 2, ", "`running` has cpus_per_run"),
+    ("seeds:", "running: {jbos: 2}\nseeds:", "running: unknown setting 'jbos': did you mean jobs"),
     ("space:", "space:\n  env_args.key: [climbing, penalty]", "env_args.key says what the task is"),
     ("seeds:", "seed:", "unknown 'seed'"),
     ("seeds:", "minutes: 2\nseeds:", "minutes belong to aim: area_per_minute"),

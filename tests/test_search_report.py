@@ -33,7 +33,7 @@ def tried(search, *asked):
     """Do trials whose value is 1.5 times their step size, without training; return Optuna's record."""
     from study_runs import search as engine
 
-    trials = engine.opened(search, RESULTS, None, 1)
+    trials = engine.opened(search, RESULTS, None)
     for params in asked:
         trials.enqueue_trial(params)
         trial = trials.ask()

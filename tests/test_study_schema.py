@@ -26,6 +26,7 @@ SETTINGS = [
     None, 3,
 ]  # fmt: skip
 SEEDS = [NOT_GIVEN, [1], [1, 7], [], [-1], [2**32 - 1], [2**32], [1, 1], [1.5], ["a"], [True], [101], 1, None]
+RUNNING = [NOT_GIVEN, {}, {"jobs": 2}, {"jobs": 0}, {"jbos": 2}, {"cpus_per_run": None}, {"pause": 0.5}, [1]]
 FIELDS = {
     "study": {
         "algorithms": [["vdn"], ["vdn", {"config": "qmix", "lr": 0.1}], [{"config": "vdn", "lr": 7}], ["vdnn"], [],
@@ -36,7 +37,7 @@ FIELDS = {
         "settings": SETTINGS,
         "variants": [NOT_GIVEN, {}, {"a": {"lr": 0.1}}, {"a b": {"lr": 0.1}}, {"a": {"lr": 2}}, {"a": 3}, {"": {}},
                      [3]],
-        "running": [NOT_GIVEN, {}, {"jobs": 2}, {"jobs": 0}, {"jbos": 2}, {"cpus_per_run": None}, {"pause": 0.5}, [1]],
+        "running": RUNNING,
         "algoritms": [NOT_GIVEN, NOT_GIVEN, ["vdn"]],
     },
     "search": {
@@ -57,6 +58,7 @@ FIELDS = {
         "last": [NOT_GIVEN, 3, 0, 1001],
         "rungs": [NOT_GIVEN, 2, 0, 11],
         "reduction": [NOT_GIVEN, 2, 1, 11],
+        "running": RUNNING,
         "sedes": [NOT_GIVEN, NOT_GIVEN, [1]],
     },
 }  # fmt: skip

@@ -36,5 +36,5 @@ def read(path: Path, flags: Mapping[str, str]) -> Study:
     """Return a study, each of its runs' settings resolved; raise `UserError`, one line, for a mistake in its file."""
     name, study = read_study(path)
     label = file_label(path)
-    running = running_settings(study, label, flags, CONFIG_DIR)
+    running = running_settings(study.running, label, flags, CONFIG_DIR)
     return Study(name, planned_runs(name, study, label, CONFIG_DIR), running)

@@ -31,9 +31,6 @@ def study_schema(config_dir: Path) -> Schema:
     """Return the schema of a study's file."""
     declared = _given_here(config_dir, planned_run.GIVEN_ELSEWHERE)
     algs, envs = config_names(config_dir, ALGS), config_names(config_dir, ENVS)
-    running = {key: setting_schema(setting) for key, setting in declared_alone(config_dir / "study.yaml")[0].items()}
-    for form in running.values():
-        form["description"] = form["description"].rpartition(" (")[0]  # its place, which moves
     fields = {
         "algorithms": _list("methods, by name or with settings of their own: {config: NAME, key: value}",
                             {"anyOf": [{"enum": algs}, _beside(declared, config=algs)]}),
@@ -43,7 +40,7 @@ def study_schema(config_dir: Path) -> Schema:
         "settings": _said("settings of every run", SETTINGS),
         "variants": _said("all of the study once for each, for the methods that have its settings", {
             "type": "object", "propertyNames": {"pattern": f"^{NAME}$"}, "additionalProperties": SETTINGS}),
-        "running": _said("how the runs are done", _object(running)),
+        "running": _running(config_dir),
     }  # fmt: skip
     return _file("Study of MMSA for PyMARL", fields, ("algorithms", "tasks", "seeds"), declared)
 
@@ -66,11 +63,19 @@ def search_schema(config_dir: Path) -> Schema:
         "last": _said("evaluations that count at the end (3)", _whole(1, 1000)),
         "rungs": _said("how often trials are compared (3)", _whole(1, 10)),
         "reduction": _said("how many times as long as the one before a rung is (3)", _whole(2, 10)),
+        "running": _running(config_dir),
     }  # fmt: skip
     by_minutes = {"properties": {"aim": {"const": search_file.BY_MINUTES}}, "required": ["aim"]}
     told = {"required": ["minutes"]}
     form = _file("Search of MMSA for PyMARL", fields, ("config", "env_config", "space", "seeds", "t_max"), declared)
     return form | {"if": by_minutes, "then": told, "else": {"not": told}}
+
+
+def _running(config_dir: Path) -> Schema:
+    running = {key: setting_schema(setting) for key, setting in declared_alone(config_dir / "study.yaml")[0].items()}
+    for form in running.values():
+        form["description"] = form["description"].rpartition(" (")[0]  # its place, which moves
+    return _said("how the runs are done", _object(running))
 
 
 def _given_here(config_dir: Path, elsewhere: Iterable[str]) -> Declared:

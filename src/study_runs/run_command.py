@@ -2,12 +2,13 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from study_runs import asked
 from study_runs.archives import Archives
 from study_runs.asked import Study
-from study_runs.driver import Driver, Place
-from study_runs.local import Local
+from study_runs.driver import Driver
+from study_runs.places import flags_of, place_of
 from study_runs.views import view_of
 from utils import locks
 from utils.errors import RunFailedError, UserError
@@ -23,9 +24,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def work(args: Namespace) -> None:
     """Do every run that is not finished; raise `RunFailedError` if some of them failed too often."""
-    if args.jobs is not None and args.ray is not None:
-        raise UserError("--jobs is for this machine; with --ray the cluster's resources say how many runs go at once")
-    study = asked.read(args.file, {} if args.jobs is None else {"jobs": args.jobs})
+    study = asked.read(args.file, flags_of(args))
     _check(study)
     try:
         lock = locks.take(study.lock)
@@ -35,7 +34,8 @@ def work(args: Namespace) -> None:
         raise UserError(f"{args.file} is being run already; see {typed('study')} status {args.file}")
     with lock:
         locks.sign(lock, os.getpid())
-        place = _place(study, args.ray)
+        _settle_cpus(study.running, args.ray)
+        place = place_of(study.running, args.ray)
         archives = Archives(asked.CONFIG_DIR)
         try:
             with view_of(study.runs, place.at_once, study.running["line_interval"]) as view:
@@ -60,13 +60,7 @@ def _check(study: Study) -> None:
             raise UserError(f"{run.name}: {why}") from why
 
 
-def _place(study: Study, address: str | None) -> Place:
-    """Return where the runs are done, and settle how many threads each gets."""
-    running = study.running
-    if address is not None:
-        from study_runs.ray_cluster import RayCluster  # an optional package
-
-        running["cpus_per_run"] = running["cpus_per_run"] or 1
-        return RayCluster(address, running["cpus_per_run"], running["gpus_per_run"])
-    running["cpus_per_run"] = running["cpus_per_run"] or max(1, len(os.sched_getaffinity(0)) // running["jobs"])
-    return Local(running["jobs"])
+def _settle_cpus(running: dict[str, Any], address: str | None) -> None:
+    """Say how many CPUs each run has, where the study does not."""
+    share = max(1, len(os.sched_getaffinity(0)) // running["jobs"]) if address is None else 1
+    running["cpus_per_run"] = running["cpus_per_run"] or share

@@ -1,11 +1,9 @@
 """A search for settings: Optuna proposes (TPE), our runs answer, and what will not be best is stopped at a rung.
 
 A trial trains every seed to the first rung's steps, is compared with the others that came so far, and goes on from its
-checkpoints, exactly (asynchronous successive halving: Li et al., 2020). Its runs lie in a folder named by its settings,
-so that a search which was stopped goes on with them.
+checkpoints, exactly (asynchronous successive halving: Li et al., 2020).
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +14,9 @@ import numpy as np
 from comparison.archives import read_run
 from comparison.evaluations import Evaluations, evaluations_of
 from comparison.scores import area_under, until
-from settings import read_json
+from study_runs.planned_run import PlannedRun
 from study_runs.search_file import Axis, Search, SearchFile
+from study_runs.search_runs import folder_of, run_in, runs_of, words_of
 from utils.errors import RunFailedError, UserError
 from utils.files import write_whole
 from utils.naming import to_install
@@ -29,26 +28,9 @@ try:
 except ModuleNotFoundError as missing:
     raise UserError(f"search needs {missing.name}: run `{to_install('requirements-search.txt')}`") from missing
 
-# Runs what `main.py` is given, all at once or a few, and returns the exit codes.
-Runner = Callable[[Sequence[list[str]]], Sequence[int]]
 STORAGE = "search.db"
-
-
-def words_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return a trial's settings as a command line gives them."""
-    return {key: _text(value) for key, value in params.items()}
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def folder_of(results: Path, params: Mapping[str, Any]) -> Path:
-    """Return where the runs of a trial with these settings are."""
-    text = json.dumps(words_of(params), sort_keys=True)
-    return results / "trials" / hashlib.sha256(text.encode()).hexdigest()[:12]
+# Does the runs, all at once or a few, and returns those that were given up, by name, and why.
+Runner = Callable[[Sequence[PlannedRun]], Mapping[str, str]]
 
 
 def propose(trial: Any, axes: Mapping[str, Axis]) -> dict[str, Any]:
@@ -64,7 +46,7 @@ def propose(trial: Any, axes: Mapping[str, Axis]) -> dict[str, Any]:
     return drawn
 
 
-def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any:
+def opened(search: Search, results: Path, storage: str | None) -> Any:
     """Return Optuna's study, begun or gone on with."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     results.mkdir(parents=True, exist_ok=True)
@@ -75,8 +57,6 @@ def opened(search: Search, results: Path, storage: str | None, seed: int) -> Any
         direction="maximize",
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=search.file.reduction),
     )
-    # A search that goes on must not draw again what it began with.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     if study.user_attrs:
         _refuse_other(study, search, results)
     else:
@@ -120,13 +100,29 @@ def _told(search: Search) -> dict[str, Any]:
     return json.loads(json.dumps({"file": asked}))
 
 
-def take_up_cut_off(study: Any) -> int:
-    """Have trials that nobody works at any more done again, first of all; return how many. One process at a time."""
-    cut_off = study.get_trials(states=(TrialState.RUNNING,))
-    for trial in cut_off:
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-    return len(cut_off)
+def ask(study: Any, search: Search) -> Any:
+    """Return the next trial to be done. What it draws hangs on the trials before it that were not cut off."""
+
+    def sampler(before: Sequence[Any]) -> Any:
+        drawn = sum(trial.state is not TrialState.FAIL for trial in before)
+        return optuna.samplers.TPESampler(seed=search.file.seeds[0] + drawn)
+
+    study.sampler = sampler(study.trials)
+    trial = study.ask()
+    study.sampler = sampler(study.trials[: trial.number])  # another machine may have asked at the same moment
+    return trial
+
+
+def take_up_cut_off(study: Any) -> None:
+    """Have trials that nobody works at any more done again, first of all. One process at a time."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        give_back(study, trial.number, trial.params)
+
+
+def give_back(study: Any, number: int, params: Mapping[str, Any]) -> None:
+    """Have a trial that was cut off done again: its runs are there, and go on."""
+    study.tell(number, state=TrialState.FAIL)
+    study.enqueue_trial(dict(params))
 
 
 def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> float:
@@ -135,35 +131,14 @@ def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> floa
     folder = folder_of(results, params)
     value = float("nan")
     for rung, t_max in enumerate(search.rungs, start=1):
-        words = [words_for(search, params, folder, seed, t_max) for seed in search.file.seeds]
-        codes = runner([each for each in words if each])
-        if any(codes):
-            raise RunFailedError(f"trial {trial.number} ({folder}): a run ended with exit code {max(codes)}")
+        if gave_up := runner(runs_of(search, params, folder, t_max)):
+            name, why = next(iter(gave_up.items()))
+            raise RunFailedError(f"trial {trial.number} ({folder}): {name}: {why}")
         value = value_of(search, folder, t_max)
         trial.report(value, search.file.reduction ** (rung - 1))  # what the pruner takes for a rung's steps
         if rung < len(search.rungs) and trial.should_prune():
             raise optuna.TrialPruned(f"{value:.3f} after {t_max} steps")
     return value
-
-
-def words_for(search: Search, params: Mapping[str, Any], folder: Path, seed: int, t_max: int) -> list[str]:
-    """Return what `main.py` is given to train a seed up to a rung, anew or going on; nothing where it was there."""
-    place, run = folder / f"seed{seed}", run_in(folder, seed)
-    if run is not None:
-        ended = (run / "run.json").is_file() and read_json(run / "run.json").get("status") == "COMPLETED"
-        if ended and read_json(run / "config.json")["t_max"] >= t_max:
-            return []
-        return [f"resume={run}", "with", f"t_max={t_max}"]
-    given = {**search.file.settings, **words_of(params), "seed": str(seed), "t_max": str(t_max)}
-    given["local_results_path"] = str(place)
-    configs = [f"--config={search.file.config}", f"--env-config={search.file.env_config}"]
-    return [*configs, "with", *(f"{key}={text}" for key, text in given.items())]
-
-
-def run_in(folder: Path, seed: int) -> Path | None:
-    """Return the run of a trial's seed, None where it has not begun."""
-    found = sorted((folder / f"seed{seed}").glob("sacred/*/*/*/config.json"))
-    return found[-1].parent if found else None
 
 
 def value_of(search: Search, folder: Path, t_max: int) -> float:

@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
 from settings import TRICKS, Setting, Value, declared_settings, file_label, read_mapping, resolve, shown
-from study_runs.study_file import LARGEST_SEED, Settings, check_name, plain
+from study_runs.study_file import LARGEST_SEED, Settings, check_name, plain, running_settings
 from utils.errors import UserError, nearest
 
 REPORTING_SEEDS = frozenset(range(101, 106))  # they choose nothing
 BY_MINUTES = "area_per_minute"
 Aim = Literal["end", "area", "area_per_minute"]
 AIMS = get_args(Aim)
-GIVEN_ELSEWHERE = {"seed": "`seeds` lists them", "t_max": "`t_max` says it", "local_results_path": "the search does"}
+GIVEN_ELSEWHERE = {"seed": "`seeds` lists them", "t_max": "`t_max` says it", "local_results_path": "the search does",
+                   "threads": "`running` has cpus_per_run"}  # fmt: skip
 
 
 class Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -45,6 +47,7 @@ class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     last: Annotated[int, Meta(ge=1, le=1000)] = 3
     rungs: Annotated[int, Meta(ge=1, le=10)] = 3
     reduction: Annotated[int, Meta(ge=2, le=10)] = 3
+    running: Settings = {}
 
 
 class Axis(NamedTuple):
@@ -58,15 +61,19 @@ class Axis(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A search as its file asks for it; `rungs` are the steps after which a trial is compared, the last one t_max."""
+    """A search as its file asks for it.
+
+    `rungs`: the steps after which a trial is compared, the last one t_max. `running`: how its runs are done.
+    """
 
     name: str
     file: SearchFile
     axes: Mapping[str, Axis]
     rungs: tuple[int, ...]
+    running: dict[str, Any]
 
 
-def read_search(path: Path, config_dir: Path) -> Search:
+def read_search(path: Path, config_dir: Path, flags: Mapping[str, str] = MappingProxyType({})) -> Search:
     """Return a search, checked; raise `UserError`, one line, for a mistake in its file."""
     label = file_label(path)
     tree = plain(read_mapping(path, TRICKS)[0], label)
@@ -79,9 +86,12 @@ def read_search(path: Path, config_dir: Path) -> Search:
     except msgspec.ValidationError as why:
         raise UserError(f"{label}: {why}; docs/studies.md shows the form") from why
     try:
-        return Search(path.stem, file, _checked(file, config_dir), rungs_of(file))
+        axes, rungs = _checked(file, config_dir), rungs_of(file)
     except UserError as why:
         raise UserError(f"{label}: {why}") from why
+    running = running_settings(file.running, label, flags, config_dir)
+    # Where a study divides a machine's CPUs, a search takes one: the same here and on a cluster.
+    return Search(path.stem, file, axes, rungs, running | {"cpus_per_run": running["cpus_per_run"] or 1})
 
 
 def rungs_of(file: SearchFile) -> tuple[int, ...]:

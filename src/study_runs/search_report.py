@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from study_runs.search import folder_of, run_in, seed_value, told_aim, words_of
+from study_runs.search import seed_value, told_aim
 from study_runs.search_file import Search
+from study_runs.search_runs import folder_of, run_in, words_of
 from utils.commit import commit_of
 from utils.drawing import AGENT_COLOURS
 from utils.errors import UserError

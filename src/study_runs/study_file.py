@@ -72,10 +72,10 @@ def plain(node: yaml.Node, file: str) -> Any:
     return values
 
 
-def running_settings(study: StudyFile, label: str, flags: Mapping[str, str], config_dir: Path) -> dict[str, Value]:
-    """Return how the runs are done: `src/config/study.yaml` <- the study's `running` <- the command line's `flags`."""
+def running_settings(given: Settings, label: str, flags: Mapping[str, str], config_dir: Path) -> dict[str, Value]:
+    """Return how the runs are done: `src/config/study.yaml` <- a file's `running` <- the command line's `flags`."""
     declared, values = declared_alone(config_dir / "study.yaml")
-    for key, text in (study.running | dict(flags)).items():
+    for key, text in (given | dict(flags)).items():
         if key not in declared:
             raise UserError(f"{label}: running: unknown setting {shown(key)!r}: did you mean {nearest(key, declared)}?")
         values[key] = declared[key].parse(text)
