@@ -1,5 +1,6 @@
 """What README and docs/ say holds: links lead somewhere, commands are accepted, studies are read, defaults named."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -223,6 +224,48 @@ def test_words_are_explained(word):
 @pytest.mark.parametrize("page", ["docs/performance.md", "docs/world-model.md"])
 def test_a_page_answers_first_and_leaves_its_measurements_to_an_appendix(page):
     assert len(PAGES[page].split()) < 650 and "](measurements/" in PAGES[page]
+
+
+def messages():
+    """Every text of the sources but docstrings as a list of its letters, with None where a value is put in."""
+    found = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        apart = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in (each for each in nodes if id(each) not in apart):
+            if isinstance(node, ast.JoinedStr):
+                texts = [part.value if isinstance(part, ast.Constant) else [None] for part in node.values]
+                found.append([letter for text in texts for letter in text])
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(list(node.value))
+    return found
+
+
+def swallowed(quote, message):
+    """Return how many letters of a quote are values put into a message, or infinity if the rest is not part of it."""
+    ends = [0.0] * (len(message) + 1)  # of nothing quoted, from each place on
+    for letter in reversed(quote):
+        here = [float("inf")] * (len(message) + 1)
+        for j in reversed(range(len(message))):
+            if message[j] is None:
+                here[j] = min(1 + ends[j], 1 + ends[j + 1], here[j + 1])
+            elif message[j] == letter:
+                here[j] = ends[j + 1]
+        ends = here
+    return min(ends)
+
+
+def test_every_message_on_the_page_of_errors_is_one_of_ours():
+    rows = re.findall(r"^\| (.*?) \|", PAGES["docs/troubleshooting.md"], re.M)
+    quotes = {part.strip(" ;:") for row in rows for quote in re.findall(r"`([^`]+)`", row) for part in quote.split("…")}
+    known = [(set(re.findall(r"\w+", "".join(x or " " for x in text))), text) for text in messages()]
+    unknown = []
+    for quote in quotes - {""}:
+        words = set(re.findall(r"\w{3,}", quote))
+        near = [text for its, text in known if 2 * len(words & its) >= len(words)]
+        if not any(3 * swallowed(quote, text) <= 2 * len(quote) for text in near):
+            unknown.append(quote)
+    assert unknown == []
 
 
 def first_in_prose(text, word):
