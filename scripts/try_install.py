@@ -117,7 +117,7 @@ WITH: dict[str, list[Given]] = {
             Given("study run tiny.yaml --ray local"), Given("study run tiny.yaml --rey local", 2, "--rey")],
     "search": [Given("study search space.yaml --trials 2", 0, "best"),
                Given("study search space.yaml --trails 2", 2, "--trails")],
-    "watch": [Given(TRAINED), Given("watch results --port 0", 130, "Ctrl-C ends it", page="<h2>Runs in results</h2>"),
+    "watch": [Given(TRAINED), Given("watch results --port 0", 130, "Ctrl-C ends it", page="<h2>Runs in "),
               Given("watch reslts", 2, "reslts: no folder here")],
     "export": [Given(TRAINED), Given(f"export {RUN}", 0, "agents.onnx"), Given(f"export {RUN} --otu a", 2, "--otu")],
     "parquet": [Given(TRAINED), Given("export-results results --out r.parquet", 0, "rows"),
