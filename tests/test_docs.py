@@ -186,6 +186,8 @@ def test_every_method_has_a_command_on_its_page():
     methods = {name for name in names if not any(name.startswith(f"{other}_") for other in names)}
     page = PAGES["docs/methods.md"]
     assert {name for name in methods if f"    python src/main.py --config={name} " not in page} == set()
+    own = "".join(text for name, text in PAGES.items() if name.startswith("docs/methods/") or name == "docs/mmsa.md")
+    assert {name for name in methods if f"`{name}`" not in own and f"--config={name} " not in own} == set()
 
 
 def explained():
