@@ -17,7 +17,7 @@ GAMMA, LAM = 0.9, 0.8
 
 def settings(**changed):
     given = dict(
-        horizon=L, gamma=GAMMA, gae_lambda=LAM, ppo_epochs=1, ppo_clip=0.2, minibatch_rows=None, entropy_coef=0.0,
+        horizon=L, gamma=GAMMA, gae_lambda=LAM, ppo_epochs=1, ppo_clip=0.2, minibatch_rows=None,
         weigh_by_survival=False, advantage_scale="none", advantage_floor=1.0,
     )  # fmt: skip
     return SimpleNamespace(**given | changed)
@@ -141,7 +141,7 @@ def test_the_policy_moves_towards_what_was_better():
     better = 2.0 * (actions[..., 0] == 1) - 1
     old = acting.actor(x, avail).log_prob(actions).detach()
     found = Experience(x, x, avail, actions, old, better, better, weights, weights)
-    loss, metrics = acting.policy_loss(found)
+    loss, metrics = acting.policy_loss(found, 0.0)
     loss.backward()
     assert metrics["approx_kl"] == pytest.approx(0, abs=1e-6)
     with th.no_grad():

@@ -73,7 +73,7 @@ def test_no_gradient_leads_from_behaviour_into_the_model_or_from_one_to_the_othe
     dream = learner.behaviour.imagine(learner.world, learner.encode, *learner.starts(segment, observed.states))
     found, _ = learner.behaviour.experience(learner.world, dream)
     (part,) = learner.behaviour.minibatches(found)
-    losses = {"actor": learner.behaviour.policy_loss(part)[0], "critic": learner.behaviour.value_loss(part)}
+    losses = {"actor": learner.behaviour.policy_loss(part, 0.1)[0], "critic": learner.behaviour.value_loss(part)}
     for trained, loss in losses.items():
         for p in learner.parameters:
             p.grad = None
@@ -116,6 +116,22 @@ def test_behaviour_waits_until_the_model_knows_something():
     learner.learn(replay, 32 * 1, 1)
     learner.learn(replay, 32 * 5, 1)
     assert done == [6, 8, 10]
+
+
+def test_the_weight_of_the_entropy_falls_with_every_step_of_the_actor_and_goes_on_from_a_checkpoint():
+    settings = {"entropy_coef": 0.5, "entropy_anneal": 0.9, "ppo_epochs": 3, "minibatch_rows": 32}  # 64 rows: two steps
+    learner, replay = make("dreamer", **settings)
+    weights, said = [], learner.behaviour.policy_loss
+    learner.behaviour.policy_loss = lambda part, coef: weights.append(coef) or said(part, coef)
+    segments, segment = learner.sample(replay)
+    learner.behaviour_step(segments, segment, learner.world.observe(segment).states)
+    assert weights == pytest.approx([0.5 * 0.9**n for n in range(6)])
+    again, _ = make("dreamer", **settings)
+    again.load_state(learner.state_tensors(), learner.state_numbers())
+    assert again.entropy_coef() == learner.entropy_coef() == pytest.approx(0.5 * 0.9**6)
+    constant, _ = make("dreamer", **settings | {"entropy_anneal": 1.0})
+    constant.load_state(learner.state_tensors(), learner.state_numbers())
+    assert constant.entropy_coef() == 0.5
 
 
 def test_what_was_saved_goes_on_bit_for_bit():

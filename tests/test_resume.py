@@ -97,7 +97,8 @@ def rows(folder):
         ("mmsa", {"threads": "2"}),
         ("mmsa", {"autocast": "bfloat16"}),
         *((alg, {}) for alg in ("hpn_qmix", "hpn_vdn", "set_qmix", "mmsa_hpn", "maser", "smmae")),
-        ("dmawm", DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "buffer_size": "1000"}),
+        ("dmawm", DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "buffer_size": "1000",
+                            "entropy_anneal": "0.9"}),
     ],
 )
 def test_a_run_that_died_goes_on_as_if_it_had_not(alg, settings, tmp_path):

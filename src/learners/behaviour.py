@@ -88,7 +88,7 @@ def scaled(advantages: Tensor, weights: Tensor, form: str, floor: float, scale: 
 class Behaviour:
     """Actor and critic, and how they learn from a world model.
 
-    Reads from `args`: `horizon`, `gamma`, `gae_lambda`, `ppo_epochs`, `ppo_clip`, `minibatch_rows`, `entropy_coef`,
+    Reads from `args`: `horizon`, `gamma`, `gae_lambda`, `ppo_epochs`, `ppo_clip`, `minibatch_rows`,
     `weigh_by_survival`, `advantage_scale`, `advantage_floor`.
     """
 
@@ -154,15 +154,15 @@ class Behaviour:
         order = th.randperm(rows, device=found.returns.device).split(size)
         return [rescaled(Experience(*(x[part] for x in flat[:-1])), rows / len(part)) for part in order]
 
-    def policy_loss(self, found: Experience) -> tuple[Tensor, Scalars]:
-        """``-E[min(ρ A, clip(ρ) A)] - β H(π)`` (DMAWM, eq. 8), of rows (M, N)."""
+    def policy_loss(self, found: Experience, entropy_coef: float) -> tuple[Tensor, Scalars]:
+        """``-E[min(ρ A, clip(ρ) A)] - β H(π)`` (DMAWM, eq. 8), of rows (M, N); β is `entropy_coef`."""
         density = self.actor(found.features, found.avail)
         log_probs = density.log_prob(found.actions)
         loss, metrics = ppo_policy_loss(
             log_probs, found.log_probs, found.advantages, found.policy_weights, self.args.ppo_clip
         )
         entropy = (found.policy_weights * density.entropy()).sum()
-        return loss - self.args.entropy_coef * entropy, {**metrics, "policy_entropy": entropy.detach()}
+        return loss - entropy_coef * entropy, {**metrics, "policy_entropy": entropy.detach()}
 
     def value_loss(self, found: Experience) -> Tensor:
         """``E[-log p(sg(v + A))]`` (DMAWM, eq. 9; its appendix has the two-hot cross-entropy), of rows (M, N)."""

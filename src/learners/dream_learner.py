@@ -36,8 +36,8 @@ class DreamLearner(Learner):
     READS_LATER = (
         "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "behaviour_after", "segments",
         "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma",
-        "gae_lambda", "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "weigh_by_survival",
-        "advantage_scale", "advantage_floor", "absent_agents", "truncation", "t_max",
+        "gae_lambda", "ppo_epochs", "ppo_clip", "minibatch_rows", "entropy_coef", "entropy_anneal",
+        "weigh_by_survival", "advantage_scale", "advantage_floor", "absent_agents", "truncation", "t_max",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -125,7 +125,7 @@ class DreamLearner(Learner):
         found, figures = self.behaviour.experience(self.world, dream)
         for _ in range(self.args.ppo_epochs):
             for part in self.behaviour.minibatches(found):
-                policy, metrics = self.behaviour.policy_loss(part)
+                policy, metrics = self.behaviour.policy_loss(part, self.entropy_coef())
                 value = self.behaviour.value_loss(part)
                 norms = {
                     "grad_norm_actor": self._step("actor", {"loss_policy": policy}, segments),
@@ -133,6 +133,16 @@ class DreamLearner(Learner):
                 }
             found = found._replace(said=None)  # it was of the critic before its step
         return {**figures, **metrics, **norms, "loss_policy": policy, "loss_value": value}
+
+    def entropy_coef(self) -> float:
+        """Return β after n steps of the actor, ``entropy_coef · entropy_anneal^n``; its optimiser counts and saves n.
+
+        MAMBA's code multiplies β so at every step.
+        """
+        args, of_actor = self.args, self.optimisers["actor"].state
+        if args.entropy_anneal == 1 or not of_actor:
+            return args.entropy_coef
+        return args.entropy_coef * args.entropy_anneal ** int(next(iter(of_actor.values()))["step"])
 
     def starts(self, segment: Segment, states: Any) -> tuple[Any, Tensor, Tensor]:
         """Return K states that imagination begins with, what can be done there, and who is absent.
