@@ -27,6 +27,9 @@ TASKS = {
     "overcooked": ("overcooked", "env_args.layout", ("cramped_room",)),
     "mamujoco": ("mamujoco", "env_args.scenario", ("HalfCheetah",)),
     "gymma": ("gymma", "env_args.key", ("pz-mpe-simple-spread-v3", "rware:rware-tiny-4ag-v2")),
+    "vmas": ("gymma", "env_args.key", ("vmas-balance",)),
+    "flatland": ("flatland", "env_args.trains", ("5", "20")),
+    "matrix_game": ("matrix_game", "env_args.key", ("one_step", "two_step")),
 }
 
 
@@ -65,13 +68,14 @@ def main() -> None:
     for suite in args.suites:
         env_config, key, tasks = TASKS[suite]
         for task in tasks:
+            name = f"{suite} {key.rpartition('.')[2]}={task}" if task.isdigit() else f"{suite} {task}"
             try:
-                found[f"{suite} {task}"] = told = measured(env_config, {key: task})
+                found[name] = told = measured(env_config, {key: task})
             except UserError as why:
-                print(f"{suite} {task}: left out ({why})")
+                print(f"{name}: left out ({why})")
                 continue
             print(
-                f"{suite} {task}: {told['bytes']} bytes a step ({told['float16']} in half precision, "
+                f"{name}: {told['bytes']} bytes a step ({told['float16']} in half precision, "
                 f"{told['state_twice']} with a state of its own), {told['full'] / 1e9:.2f} GB when "
                 f"{told['episodes']} episodes of {told['steps']} steps are full",
                 flush=True,

@@ -92,6 +92,23 @@ def test_a_stored_episode_takes_less_than_two_fifths_of_pymarl2s():
     assert 0.1 < float(re.search(r"ratio (\S+)", said)[1]) <= 0.4
 
 
+def test_what_a_step_of_a_suite_takes_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bytes_per_step
+
+    path = tmp_path / "bytes.json"
+    words = ["--suites", "lbf", "matrix_game", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", ["bytes_per_step.py", *words])
+    bytes_per_step.main()
+    told = json.loads(path.read_text())["tasks"]
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == list(told) and len(told) == 4
+    few, many = (told[f"lbf Foraging-{task}-v3"] for task in ("2s-10x10-3p-3f", "15x15-8p-5f"))
+    observed = 3 * 18  # a byte for each number that three agents see; their state is as long
+    assert observed < few["bytes"] < 2 * observed and abs(few["state_twice"] - few["bytes"] - observed) < 4
+    assert many["full"] == many["bytes"] * 51 * 5000 > few["full"]
+
+
 def test_play_is_split_into_its_parts():
     said = output_of("acting", "--rounds", "1")
     assert re.findall(r"^(\w+): \d+ steps/s", said, re.M) == ["qmix", "mmsa"]
