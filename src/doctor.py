@@ -38,7 +38,8 @@ def examine(asked: Sequence[str], limit: float) -> list[str]:
         _say([machine.python(), base])
         print(f"      no suite can be tried without {missing.name}: run this again after that")
         return failing
-    modules = {name: env_path(name).partition(":")[0] for name in asked or ENVS}
+    names = asked or [*ENVS, *suites.TASKS]
+    modules = {name: env_path(suites.suite_of(name)).partition(":")[0] for name in names}
     _say([machine.python(), base])
     for words in sorted({REQUIREMENTS[module] for module in modules.values() if module in REQUIREMENTS}):
         _say([machine.packages(ROOT, words, needed=False)])

@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from packages import needs
 from processes import WAIT, group, running, wait_until
 
 import doctor
 from checkup import machine, suites
 from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS
+from checkup.try_suite import try_suite
 from envs import ENVS
 from settings import ENVS as ENV_CONFIGS
 from settings import config_names, resolve
@@ -50,6 +52,17 @@ def test_what_works_is_said_and_nothing_is_left(tmp_path, monkeypatch):
 def test_every_suite_has_a_config_of_its_name_to_be_tried_with():
     assert set(ENVS) <= set(config_names(CONFIG_DIR, ENV_CONFIGS))
     assert all(resolve("qmix", name, {}, CONFIG_DIR)["env"] == name for name in ENVS)
+
+
+@pytest.mark.parametrize(("name", "says"), [
+    pytest.param("mpe", "3 agents, 5 numbers as action, a state of 54", marks=needs("gymma")),
+    pytest.param("vmas", "3 agents, 9 actions, a state of 48", marks=needs("vmas")),
+])  # fmt: skip
+def test_tasks_that_need_packages_of_their_own_are_tried_too(name, says):
+    env, *words = suites.TASKS[name]
+    told = []
+    try_suite(env, words, lambda *pair: told.append(pair))
+    assert told[0] == ("plays", says) and told[1][0] in ("draws", "cannot be drawn")
 
 
 def test_without_any_package_the_command_that_installs_them_is_all_that_is_said():
@@ -195,6 +208,7 @@ def test_what_is_not_asked_for_may_fail(monkeypatch, capsys):
     real = suites.suite
     monkeypatch.setattr(suites, "suite", lambda name, e: real(name, e if name == "lbf" else Ended("", "crashed")))
     monkeypatch.setattr("envs.ENVS", {name: ENVS[name] for name in ("lbf", "matrix_game")})
+    monkeypatch.setattr(suites, "TASKS", {})
     assert doctor.main([]) == 0
     assert "no  matrix_game: crashed\n" in capsys.readouterr().out
 

@@ -11,12 +11,21 @@ from checkup.children import Child, Ended
 from checkup.finding import FAILS, NOTE, WORKS, Finding
 
 TRY = Path(__file__).with_name("try_suite.py")
+TASKS = {  # of gymma, beside the one that its config names: they need packages of their own
+    "mpe": ("gymma", "env_args.key=pz-mpe-simple-spread-v3", "env_args.kwargs.continuous_actions=True"),
+    "vmas": ("gymma", "env_args.key=vmas-balance"),
+}
 OPENGL = "apt install libegl1 libgl1-mesa-dri"  # Mesa draws without a GPU, too; Debian and Ubuntu
 
 
 def start_suite(name: str, folder: Path) -> Child:
-    """Begin to try a suite with the settings of its config."""
-    return Child([sys.executable, str(TRY), name], folder)
+    """Begin to try a suite with the settings of its config, or one of `TASKS`."""
+    return Child([sys.executable, str(TRY), *TASKS.get(name, (name,))], folder)
+
+
+def suite_of(name: str) -> str:
+    """Return the registered suite that is tried under a name."""
+    return TASKS[name][0] if name in TASKS else name
 
 
 def suite(name: str, ended: Ended) -> list[Finding]:

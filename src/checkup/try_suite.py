@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +27,15 @@ CONFIG_DIR = SRC / "config"
 STEPS = 3
 
 
-def try_suite(name: str, tell: Callable[[str, str], None]) -> None:
-    """Play with the settings of the suite's config, then draw; tell how far it came."""
+def try_suite(name: str, words: Sequence[str], tell: Callable[[str, str], None]) -> None:
+    """Play with the settings of the suite's config but for `words`, then draw; tell how far it came."""
     try:
-        env = make_env(name, resolve("qmix", name, {}, CONFIG_DIR)["env_args"])
+        env = make_env(name, resolve("qmix", name, dict(word.split("=", 1) for word in words), CONFIG_DIR)["env_args"])
         try:
             _play(env)
-            tell("plays", f"{env.info.n_agents} agents, {env.info.n_actions} actions, a state of {env.info.state_size}")
+            info = env.info
+            acts = "numbers as action" if info.action_space.kind == "continuous" else "actions"
+            tell("plays", f"{info.n_agents} agents, {info.n_actions} {acts}, a state of {info.state_size}")
             _draw(env, tell)
         finally:
             env.close()
@@ -64,10 +66,10 @@ def _draw(env: MultiAgentEnv, tell: Callable[[str, str], None]) -> None:
 
 
 def main() -> None:
-    """Try the suite that the command line names."""
+    """Try the suite that the command line names, with the settings behind it."""
     with os.fdopen(os.dup(1), "w") as told:
         os.dup2(2, 1)
-        try_suite(sys.argv[1], lambda what, text: print(json.dumps([what, text]), file=told, flush=True))
+        try_suite(sys.argv[1], sys.argv[2:], lambda what, text: print(json.dumps([what, text]), file=told, flush=True))
 
 
 if __name__ == "__main__":
