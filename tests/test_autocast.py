@@ -107,7 +107,7 @@ def test_what_is_kept_and_compared_is_float32(config, settings, monkeypatch):
     for number in range(3):
         learner.train(batch, t_env=number, episode_num=100 * number)
     assert len(seen) >= 9 and all(values.dtype == th.float32 for values in seen)
-    # Nor were they rounded on the way: 3m of SMAX is not learnt where agents' values and mixers are in bfloat16.
+    # Nor were they rounded on the way: with values in bfloat16 two seeds of three did not learn SMAX's 3m.
     assert not any(th.equal(values, values.bfloat16().float()) for values in seen)
     assert {tensor.dtype for tensor in learner.state_tensors().values()} == {th.float32}
     assert not casts()

@@ -211,7 +211,7 @@ class Linear(nn.Linear):
 class Float32Linear(Linear):
     """`Linear` that stays in float32 where autocast is on: the last layer before values.
 
-    Values of actions differ by less than bfloat16's 8 bits tell apart (docs/measurements/performance.md).
+    Values of actions differ by less than bfloat16's 8 bits tell apart (docs/measurements/precision.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
