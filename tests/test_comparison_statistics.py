@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from comparison.intervals import Summary, mean_interval, median_quartiles, summary
-from comparison.scores import area_under
+from comparison.series import area_under
 from comparison.verdicts import judged
 
 pytest.importorskip("rliable", reason="rliable is not installed: pip install -r requirements-report.txt")

@@ -9,8 +9,7 @@ from comparison.equal import AT_END, MEAN, equals, machines_of, pairs
 from comparison.equal_tables import at_equal, equal_tables
 from comparison.group_charts import curves
 from comparison.pooling import Choice, pool
-from comparison.scores import until
-from comparison.series import Series
+from comparison.series import Series, until
 
 OTHER = {"host": {"hostname": "lab-9", "cpu": "another CPU"}}
 LAB = "lab-3 (a CPU)"

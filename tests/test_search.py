@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,12 @@ def reaches_its_lr(runs):
         write(folder, "run.json", {"status": "COMPLETED"})
         write(folder, "metrics.json", {"test_return_mean": series([0, run.t_max], [0, end], [0, 60])})
     return {}
+
+
+def test_its_own_packages_are_enough():
+    """The extra [search] does not bring SciPy, which reports need."""
+    code = "import sys; sys.modules['scipy'] = None; import study_runs.search_report"
+    subprocess.run([sys.executable, "-c", code], cwd=main.CONFIG_DIR.parent, check=True)
 
 
 def test_a_search_is_kept_in_the_storage_that_is_named_and_goes_on_there(file):

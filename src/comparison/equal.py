@@ -15,8 +15,7 @@ import numpy as np
 from comparison.evaluations import AXES, smoothed
 from comparison.intervals import summary
 from comparison.pooling import Group, Line
-from comparison.scores import area_under, until
-from comparison.series import Series
+from comparison.series import Series, area_under, until
 from comparison.verdicts import judged
 
 AT_END, MEAN = "value there", "mean until there"

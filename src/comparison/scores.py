@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from comparison.pooling import Line, Member
-from comparison.series import Series
+from comparison.series import area_under
 
 SCORES = {  # name -> what it is
     "final": "the last evaluation",
@@ -29,20 +29,6 @@ def score(member: Member, name: str, metric: str) -> float:
         return area_under(steps, values)
     absolute = member.run.metrics.get(metric.replace("test_", "absolute_", 1))
     return float(absolute["values"][-1]) if absolute is not None and metric.startswith("test_") else np.nan
-
-
-def area_under(steps: np.ndarray, values: np.ndarray) -> float:
-    """Return the area under ``values (n,)`` against ``steps (n,)``, by trapezoids, over the length of the stretch."""
-    if len(steps) == 1:
-        return float(values[0])
-    return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
-
-
-def until(series: Series, end: float) -> Series:
-    """Return a series up to `end`, with its value there, interpolated."""
-    before = series.steps < end
-    places = np.append(series.steps[before], end)
-    return Series(places, np.append(series.values[before], np.interp(end, series.steps, series.values)))
 
 
 def scores(line: Line, metric: str) -> Mapping[str, np.ndarray]:

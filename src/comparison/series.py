@@ -27,3 +27,17 @@ def aligned(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
     steps = np.unique(np.concatenate([s.steps for s in series]))
     steps = steps[(first <= steps) & (steps <= last)]
     return steps, np.stack([np.interp(steps, s.steps, s.values) for s in series])
+
+
+def area_under(steps: np.ndarray, values: np.ndarray) -> float:
+    """Return the area under ``values (n,)`` against ``steps (n,)``, by trapezoids, over the length of the stretch."""
+    if len(steps) == 1:
+        return float(values[0])
+    return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
+
+
+def until(series: Series, end: float) -> Series:
+    """Return a series up to `end`, with its value there, interpolated."""
+    before = series.steps < end
+    places = np.append(series.steps[before], end)
+    return Series(places, np.append(series.values[before], np.interp(end, series.steps, series.values)))

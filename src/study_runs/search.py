@@ -13,7 +13,7 @@ import numpy as np
 
 from comparison.archives import read_run
 from comparison.evaluations import Evaluations, evaluations_of
-from comparison.scores import area_under, until
+from comparison.series import area_under, until
 from study_runs.planned_run import PlannedRun
 from study_runs.search_file import Axis, Search, SearchFile
 from study_runs.search_runs import folder_of, run_in, runs_of, words_of
