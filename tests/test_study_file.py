@@ -74,6 +74,8 @@ def test_the_command_line_wins_over_the_study_and_the_study_over_the_defaults():
 
 
 MISTAKES = {
+    "overruled by a variant": ({"algorithms": "[{config: vdn, lr: 7}]", "variants": "{a: {lr: 0.1}}"}, "lr=7: must be"),
+    "overruled by an algorithm": ({"algorithms": "[{config: vdn, lr: 0.1}]", "settings": "{lr: 7}"}, "lr=7: must be"),
     "unknown field": ({"sedes": "[1]"}, "seeds"),
     "unknown algorithm": ({"algorithms": "[vdnn]"}, "vdn"),
     "unknown environment": ({"tasks": "[{env_config: lbff}]"}, "lbf"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envs import task_name
-from settings import declared_settings, resolve, shown
+from settings import Setting, declared_settings, resolve, shown
 from study_runs.study_file import Settings, StudyFile
 from utils.errors import UserError
 
@@ -69,6 +69,8 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
         try:
             if variant not in variants_for(alg, env, study, [name for name, _ in algorithms], config_dir):
                 continue
+            for one in (study.settings, of_task, of_alg):
+                _refuse_overruled(one, _declared(alg, env, config_dir))
             run = _planned(name, alg, env, variant, given | {"seed": str(seed)}, config_dir)
         except UserError as why:
             raise UserError(f"{label}: {why}") from why
@@ -93,15 +95,15 @@ def variants_for(alg: str, env: str, study: StudyFile, algorithms: Sequence[str]
     """
 
     def has(algorithm: str, variant: str) -> bool:
-        return study.variants[variant].keys() <= _declared(algorithm, env, config_dir)
+        return study.variants[variant].keys() <= _declared(algorithm, env, config_dir).keys()
 
     fitting = [v for v in study.variants if has(alg, v) or not any(has(other, v) for other in algorithms)]
     return list(fitting) or [None]
 
 
 @cache
-def _declared(algorithm: str, env_config: str, config_dir: Path) -> frozenset[str]:
-    return frozenset(declared_settings(algorithm, env_config, config_dir))
+def _declared(algorithm: str, env_config: str, config_dir: Path) -> Mapping[str, Setting]:
+    return declared_settings(algorithm, env_config, config_dir)
 
 
 def _split(item: Settings, word: str, field: str, label: str) -> tuple[str, Settings]:
@@ -115,6 +117,13 @@ def _refuse_given(given: Settings, label: str) -> None:
     for key, where in GIVEN_ELSEWHERE.items():
         if key in given:
             raise UserError(f"{label}: {key} is no setting of a study's runs: {where}")
+
+
+def _refuse_overruled(given: Settings, declared: Mapping[str, Setting]) -> None:
+    """Raise `UserError` for a value that its declaration refuses, also where a stronger one takes its place."""
+    for key, text in given.items():
+        if key in declared:
+            declared[key].parse(text)
 
 
 def _planned(name: str, alg: str, env: str, variant: str | None, updates: Settings, config_dir: Path) -> PlannedRun:
