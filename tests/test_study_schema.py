@@ -35,9 +35,8 @@ FIELDS = {
                   [{"env_config": "matrx"}], ["matrix_game"], [{"env_args.key": "climbing"}], NOT_GIVEN],
         "seeds": SEEDS,
         "settings": SETTINGS,
-        # of no other level: an algorithm's lr=7 does no harm below a variant's lr=0.1, which no schema can say
-        "variants": [NOT_GIVEN, {}, {"a": {"gamma": 0.1}}, {"a b": {"gamma": 0.1}}, {"a": {"gamma": 2}}, {"a": 3},
-                     {"": {}}, [3]],
+        "variants": [NOT_GIVEN, {}, {"a": {"lr": 0.1}}, {"a b": {"lr": 0.1}}, {"a": {"lr": 2}}, {"a": 3}, {"": {}},
+                     [3]],
         "running": RUNNING,
         "algoritms": [NOT_GIVEN, NOT_GIVEN, ["vdn"]],
     },
