@@ -101,6 +101,12 @@ def test_the_schema_that_files_name_is_as_they_declare():
     assert FILES_SCHEMA.read_text() == made + "\n", f"mmsa settings --files-schema > {FILES_SCHEMA}"
 
 
+def test_the_page_of_settings_is_as_they_are_declared(capsys):
+    page = main.CONFIG_DIR.parents[1] / "docs" / "settings.md"
+    assert list_settings(["--page"]) == 0
+    assert page.read_text() == capsys.readouterr().out, f"mmsa settings --page > {page}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_an_editor_finds_a_schema_that_takes_the_file_and_no_typo(path):
     first = path.read_text().partition("\n")[0]

@@ -101,6 +101,18 @@ def test_one_run_is_shown_with_time_log_world_model_film_and_pictures(root):
         assert page.get(nothing).status_code == 404, nothing
 
 
+def test_a_runs_settings_are_shown_with_what_they_mean(root):
+    folder = archive(root, "mmsa", 3, 1)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"lr": 0.5, "seed": None, "odd": "<b>" * 100, "env_args": {"key": TASK}}
+    (folder / "config.json").write_text(json.dumps(config))
+    page, runs = client(root)
+    told = {each["name"]: each for each in page.get(f"/api/runs/{id_of(runs.root, folder)}").json()["settings"]}
+    assert told["lr"] == {"name": "lr", "value": "0.5", "meaning": "step size of Adam"}
+    assert told["seed"]["value"] == "null" and told["env_args.key"]["value"] == TASK
+    assert told["odd"] == {"name": "odd", "value": ("<b>" * 100)[:200], "meaning": ""}
+
+
 def test_the_page_follows_and_an_answer_that_is_known_is_not_sent_again(root):
     page, runs = client(root)
     first = page.get("/api/runs")

@@ -69,6 +69,8 @@ def test_runs_and_the_one_that_is_clicked_are_shown_and_fit(browser, address, wi
     assert shown(browser, "document.getElementById('film').videoWidth") == 64
     assert shown(browser, "document.querySelectorAll('#time .trace').length") == 2
     assert HOSTILE in shown(browser, "document.getElementById('log').textContent")
+    assert shown(browser, "document.querySelectorAll('#settings tr').length") > 0
+    shown(browser, "document.querySelector('#one details').open = true")
     assert shown(browser, "document.documentElement.scrollWidth") <= width
     assert shown(browser, RIGHTMOST) <= width
     rows = shown(browser, "document.getElementById('runs').innerText")

@@ -4,6 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
+from mmsa_pymarl.settings_page import settings_page
 from settings import Setting, Value, all_declared, files_schema, listed_settings, settings_schema, shown
 from utils.arguments import Parser
 from utils.exits import exit_code
@@ -41,6 +42,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
     for kind in ("study", "search"):
         parser.add_argument(f"--{kind}-schema", action="store_true", help=f"JSON Schema of a {kind}'s file; "
                             f"src/config/{kind}.schema.json is made with it")  # fmt: skip
+    parser.add_argument("--page", action="store_true", help="all of them as Markdown; docs/settings.md is made with it")
     return parser.parse_args(argv)
 
 
@@ -50,6 +52,9 @@ def _work(argv: Sequence[str]) -> None:
         if asked:
             print(schema_text(kind))
             return
+    if args.page:
+        print(settings_page(CONFIG_DIR))
+        return
     declared, values = listed_settings(args.config, args.env_config, CONFIG_DIR)
     if args.json_schema:
         named = [name for name in (args.config, args.env_config) if name is not None]

@@ -2,15 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from settings import all_declared, flat
 from utils.movie import MP4
+from utils.naming import SRC
 from watching.beneath import by_steps, last_lines
 from watching.runs import Seen
 
+CONFIG_DIR = SRC / "config"
 LINES = 30  # of the log
+WIDEST = 200  # letters of a value
 TIME = "time_"
 # Figures of world models, by how their names begin; docs/figures.md and docs/dreams.md say what each means.
 WORLD = (
@@ -31,10 +36,25 @@ def detail(root: Path, run: Seen) -> dict[str, Any]:
         "time": [_line(run, name, name.removeprefix(TIME)) for name in sorted(run.curves) if name.startswith(TIME)],
         "world": [{"title": title, "curves": [_line(run, name, name) for name in names]}
                   for title, names in grouped(name for name in sorted(run.curves) if name.startswith(WORLD))],
+        "settings": settings_of(run.archived.config),
         "log": last_lines(root, run.folder / "cout.txt", LINES),
         "film": film and {"t": film[0], "changed": film[1].lstat().st_mtime_ns},
         "pictures": pictures and {"t": pictures[0], "names": [path.name for path in pictures[1]]},
     }  # fmt: skip
+
+
+def settings_of(config: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return an archive's settings: name, value, and what a declaration says that it means, "" where none does."""
+    known = _meanings()
+    return [{"name": name, "value": "null" if value is None else str(value)[:WIDEST], "meaning": known.get(name, "")}
+            for name, value in sorted(flat(config).items())]  # fmt: skip
+
+
+@cache
+def _meanings() -> dict[str, str]:
+    """Return the meaning of every setting; one that several files declare has those of all, in their order."""
+    return {key: "; or ".join(dict.fromkeys(setting.meaning for setting in found))
+            for key, found in all_declared(CONFIG_DIR).items()}  # fmt: skip
 
 
 def _line(run: Seen, name: str, told: str) -> dict[str, Any]:

@@ -110,6 +110,7 @@ function drawOne(told, name) {
   at('one-name').textContent = name;
   const damaged = told.damaged.length ? `; damaged figures: ${told.damaged.join(', ')}` : '';
   at('one-facts').textContent = `${told.folder}; commit ${told.facts.commit}; machine ${told.facts.machine}${damaged}`;
+  drawSettings(told);
   const time = told.time.map(line => ({x: line.x, y: line.y, name: plain(line.name), stackgroup: 'one',
     mode: 'lines', line: {width: 0.5}}));
   Plotly.react(at('time'), time, layout('shares of the time', {hovermode: 'x unified',
@@ -126,6 +127,16 @@ function drawOne(told, name) {
   at('log').textContent = told.log.length ? told.log.join('\n') : 'nothing yet';
   drawFilm(told);
   drawPictures(told);
+}
+function drawSettings(told) {
+  const body = at('settings').tBodies[0];
+  body.replaceChildren();
+  for (const setting of told.settings) {
+    const row = body.insertRow();
+    row.title = setting.meaning;
+    cell(row, setting.name);
+    cell(row, setting.value, 'long');
+  }
 }
 function drawFilm(told) {
   const film = told.film ? `/film/${told.id}/${told.film.t}.mp4?${told.film.changed}` : '';
