@@ -3,6 +3,7 @@
 import pytest
 import torch as th
 from fixtures_mmsa import drifted, losses_of, make_batch, make_learner, slow_lambda_return, with_garbage
+from tiny_runs import csv_rows, play
 
 from learners.targets import continues, greedy_actions, share_changed, td_lambda_targets
 
@@ -109,3 +110,12 @@ def test_greedy_changed_is_of_the_time_since_the_targets_moved(alg):
     learner.train(batch, t_env=10, episode_num=8)
     assert 0 < learner.logger.latest["greedy_changed"] <= 1
     assert learner.greedy_changed(batch) == 0, "the targets are the agents again"
+
+
+@pytest.mark.parametrize("config", ["vdn", "mappo"])
+def test_what_follows_a_time_limit_never_touches_evaluation(config, tmp_path):
+    """One network, before anything is learnt: the same evaluation, returns and all, whatever learners make of it."""
+    nothing_learnt = {"t_max": "40", "batch_size": "32", "test_interval": "20"}
+    runs = [play(config, "lbf", tmp_path / kind, truncation=kind, **nothing_learnt) for kind in ("bootstrap", "end")]
+    rows, others = map(csv_rows, runs)
+    assert len(rows) >= 6 and rows == others and any(row["truncated"] == "1" for row in rows)
