@@ -1,4 +1,4 @@
-"""Comparisons of many runs: `python src/study.py run|status|stop|diff|report|export ...`; each has its `--help`."""
+"""Comparisons of many runs: `python src/study.py run|status|stop|diff|report|keep ...`; each has its `--help`."""
 
 import utils.packages_here  # noqa: F401  ends with one line where there are none
 
@@ -31,6 +31,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {  # the word on the command line; only the
     "stop": Subcommand("study_runs.stop_command", "let a study that is being run save its runs and end"),
     "diff": Subcommand("study_runs.diff_command", "say why two runs could disagree"),
     "report": Subcommand("comparison.report_command", "compare archived runs on one page, with figures and tables"),
+    "keep": Subcommand("comparison.keep_command", "keep runs without checkpoints and logs, as a report reads them"),
     "export": Subcommand("comparison.export_command", "write archived runs as marl-eval's JSON"),
     "export-results": Subcommand("comparison.results_command", "write the figures of archived runs as CSV or Parquet"),
 }
