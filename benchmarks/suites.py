@@ -25,6 +25,7 @@ PICTURES = "batch_size_run=2 batch_size=2 buffer_size=4 test_nepisode=2"
 TASKS = {  # name -> its environment's config, and what follows `with`
     "lbf": ("lbf", ""),
     "flatland": ("flatland", ""),
+    "overcooked": ("overcooked", LONG_EPISODES),
     "3s5z": ("smax", "env_args.map_name=3s5z"),
     "smacv2_5_units": ("smax", "env_args.map_name=smacv2_5_units"),
     "HalfCheetah_6x1": ("mamujoco", "env_args.scenario=HalfCheetah env_args.agent_conf=6x1"),
