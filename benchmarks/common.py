@@ -6,6 +6,7 @@ Letters: B episodes, T transitions, N agents, A actions.
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -74,6 +75,11 @@ def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any
     mac = CONTROLLERS[args.mac](scheme, groups, args)
     mac.agent.to(device)
     return LEARNERS[args.learner](mac, scheme, Logger(), args)
+
+
+def update_on(learner: Any, batch: EpisodeBatch) -> Callable[[], object]:
+    """Return a learner's update on a batch of episodes: values take one, policies all their passes."""
+    return partial(learner.update if learner.EXPERIENCE == "fresh" else learner.take_update, batch)
 
 
 def make_batch(shape: Shape, B: int, lengths: np.ndarray | None = None) -> EpisodeBatch:

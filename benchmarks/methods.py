@@ -10,12 +10,11 @@ Times are those of the processor, on one thread: other programs disturb them lit
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from statistics import median
 
 import torch as th
 from answers import command
-from common import SHAPES, Shape, make_batch, make_learner
+from common import SHAPES, Shape, make_batch, make_learner, update_on
 
 from components.episode_batch import EpisodeBatch
 from utils.memory import keep_freed_memory
@@ -30,8 +29,7 @@ def update_of(asked: str, shape: Shape, batch: EpisodeBatch) -> Callable[[], obj
     """Return the update of a config, or of a `config:setting=value,…`."""
     config, _, given = asked.partition(":")
     settings = dict(word.split("=", 1) for word in given.split(",") if word)
-    learner = make_learner(config, shape, "cpu", **settings)
-    return partial(learner.update if learner.EXPERIENCE == "fresh" else learner.take_update, batch)
+    return update_on(make_learner(config, shape, "cpu", **settings), batch)
 
 
 def main() -> None:

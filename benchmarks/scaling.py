@@ -20,13 +20,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch as th
 from answers import command
-from common import SHAPES, Shape, make_batch, make_learner, seconds
+from common import SHAPES, Shape, make_batch, make_learner, seconds, update_on
 from dream_step import make_replay, steps_of
 
 from utils.memory import keep_freed_memory
@@ -52,8 +51,7 @@ def update_of(alg: str, shape: Shape, args: argparse.Namespace) -> Callable[[], 
     if learner.EXPERIENCE == "segments":
         steps = steps_of(learner, make_replay(shape, args.batch_size))
         return lambda: [steps[name]() for name in DREAM_STEPS]
-    batch = make_batch(shape, args.batch_size).to(args.device)
-    return partial(learner.update if learner.EXPERIENCE == "fresh" else learner.take_update, batch)
+    return update_on(learner, make_batch(shape, args.batch_size).to(args.device))
 
 
 def measure(alg: str, axis: str, size: int, args: argparse.Namespace) -> None:

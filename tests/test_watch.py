@@ -104,11 +104,12 @@ def test_one_run_is_shown_with_time_log_world_model_film_and_pictures(root):
 def test_a_runs_settings_are_shown_with_what_they_mean(root):
     folder = archive(root, "mmsa", 3, 1)
     config = json.loads((folder / "config.json").read_text())
-    config |= {"lr": 0.5, "seed": None, "odd": "<b>" * 100, "env_args": {"key": TASK}}
+    config |= {"lr": 0.5, "seed": None, "double_q": True, "odd": "<b>" * 100, "env_args": {"key": TASK}}
     (folder / "config.json").write_text(json.dumps(config))
     page, runs = client(root)
     told = {each["name"]: each for each in page.get(f"/api/runs/{id_of(runs.root, folder)}").json()["settings"]}
     assert told["lr"] == {"name": "lr", "value": "0.5", "meaning": "step size of Adam"}
+    assert told["double_q"]["value"] == "true"  # as it is typed
     assert told["seed"]["value"] == "null" and told["env_args.key"]["value"] == TASK
     assert told["odd"] == {"name": "odd", "value": ("<b>" * 100)[:200], "meaning": ""}
 

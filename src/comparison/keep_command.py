@@ -66,10 +66,10 @@ def _keep(run: ArchivedRun, out: Path, more: Iterable[str]) -> None:
     above = out / run.task / run.algorithm
     above.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out) as partial:
+        whole = Path(partial) / "run"
+        whole.mkdir()
         contents = {"config": run.config, "run": run.status, "info": run.info, "metrics": figures}
         for name, content in contents.items():
-            (Path(partial) / f"{name}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+            (whole / f"{name}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
         number = 1 + max((int(path.name) for path in above.iterdir() if path.name.isdecimal()), default=0)
-        whole = Path(partial).rename(above / str(number))
-        whole.chmod(0o755)
-        Path(partial).mkdir()  # which the end of `with` removes
+        whole.rename(above / str(number))

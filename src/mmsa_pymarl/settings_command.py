@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmsa_pymarl.settings_page import settings_page
-from settings import Setting, Value, all_declared, files_schema, listed_settings, settings_schema, shown
+from settings import Setting, Value, all_declared, as_text, files_schema, listed_settings, settings_schema, shown
 from utils.arguments import Parser
 from utils.exits import exit_code
 from utils.naming import SRC
@@ -16,8 +16,7 @@ CONFIG_DIR = SRC / "config"
 def lines(declared: Mapping[str, Setting], values: Mapping[str, Value]) -> Iterator[str]:
     """Yield a line for each setting: name, value, what it accepts, meaning, and where it is declared."""
     for key, setting in declared.items():
-        value = values[key]
-        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else shown(str(value))
+        text = shown(as_text(values[key]))
         yield f"{key} = {text}  # {setting.allowed}: {setting.meaning} ({setting.file}:{setting.line})"
 
 

@@ -22,13 +22,13 @@ from settings.run_folder import (
     resumed_settings,
     settings_from,
 )
-from settings.schema import Effect, Interval, Setting, Value, read_declaration, shown
+from settings.schema import Effect, Interval, Setting, Value, as_text, read_declaration, shown
 from settings.yaml_file import TRICKS, Entry, file_label, read_entries, read_mapping
 
 __all__ = [
     "ALGS", "DIALECT", "ENVS", "FOR_HOSTS", "LATEST", "PROTOCOLS", "RUN_VERBS", "TRICKS", "Args", "CommandLine",
     "Effect", "Entry", "Interval", "MissingSettingError", "Setting", "Value", "add_file", "add_learner",
-    "all_declared", "any_declared", "archived", "archived_settings", "config_names", "declared_alone",
+    "all_declared", "any_declared", "archived", "archived_settings", "as_text", "config_names", "declared_alone",
     "declared_settings", "earlier_values", "effects", "extended", "file_label", "files_schema", "find_run", "flat",
     "identity", "listed_settings", "outside_learners", "parse_command_line", "read_declaration", "read_entries",
     "read_info", "read_json", "read_mapping", "refuse_absent", "resolve", "resume_options", "resumed_settings",

@@ -12,7 +12,7 @@ from typing import Any
 from settings.config import resolve
 from settings.declarations import changeable, earlier_values, unexplained
 from settings.for_hosts import FOR_HOSTS
-from settings.schema import shown
+from settings.schema import as_text, shown
 from settings.yaml_file import read_entries
 from utils.errors import PassingError, UserError, may_pass
 from utils.locks import is_held
@@ -118,7 +118,7 @@ def resumed_settings(folder: Path, changes: Mapping[str, str], config_dir: Path)
 def _refuse_unknown(keys: list[str], folder: Path, pair: tuple[str, str], config_dir: Path) -> None:
     if keys:
         today = resolve(*pair, {}, config_dir)
-        values = " ".join(f"{key}={_text(_value(today, key))}" for key in keys)
+        values = " ".join(f"{key}={as_text(_value(today, key))}" for key in keys)
         raise UserError(
             f"{folder} was begun before there was {', '.join(keys)}, and nothing says what stood for it then; give it "
             f"(today's default would be: with {values}), or go on with the code of that time ({folder / 'info.json'} "
@@ -189,11 +189,5 @@ def _texts(config: Mapping[str, Any], group: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             texts |= _texts(value, f"{group}{key}.")
         elif group or key not in ("name", "env_config", "env", *FOR_HOSTS):
-            texts[group + key] = _text(value)
+            texts[group + key] = as_text(value)
     return texts
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)

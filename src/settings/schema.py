@@ -37,6 +37,13 @@ class Effect(Enum):
 _EFFECTS = {"no figures": Effect.NOTHING, "rounding": Effect.ROUNDING, "reading": Effect.NOTHING}
 
 
+def as_text(value: object) -> str:
+    """Return a setting's value as a command line gives it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def shown(text: str) -> str:
     """Return `text` fit for a one-line message: unprintable characters escaped, long text cut."""
     printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:200])

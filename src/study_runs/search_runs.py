@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envs import task_name
-from settings import resolve
+from settings import as_text, resolve
 from study_runs.archives import Standing
 from study_runs.asked import CONFIG_DIR
 from study_runs.planned_run import PlannedRun
@@ -19,13 +19,7 @@ from study_runs.search_file import Search
 
 def words_of(params: Mapping[str, Any]) -> dict[str, str]:
     """Return a trial's settings as a command line gives them."""
-    return {key: _text(value) for key, value in params.items()}
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {key: as_text(value) for key, value in params.items()}
 
 
 def folder_of(results: Path, params: Mapping[str, Any]) -> Path:

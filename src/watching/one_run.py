@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from settings import all_declared, flat
+from settings import all_declared, as_text, flat
 from utils.movie import MP4
 from utils.naming import SRC
 from watching.beneath import by_steps, last_lines
@@ -46,7 +46,7 @@ def detail(root: Path, run: Seen) -> dict[str, Any]:
 def settings_of(config: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return an archive's settings: name, value, and what a declaration says that it means, "" where none does."""
     known = _meanings()
-    return [{"name": name, "value": "null" if value is None else str(value)[:WIDEST], "meaning": known.get(name, "")}
+    return [{"name": name, "value": as_text(value)[:WIDEST], "meaning": known.get(name, "")}
             for name, value in sorted(flat(config).items())]  # fmt: skip
 
 
