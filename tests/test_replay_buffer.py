@@ -161,3 +161,62 @@ def test_a_stored_episode_is_a_copy():
 def test_batches_of_another_length_are_refused():
     with pytest.raises(AssertionError):
         buffer().insert_episode_batch(EpisodeBatch(SCHEME, GROUPS, 1, T - 1))
+
+
+def test_a_share_of_a_sample_brought_a_reward_as_far_as_there_are_any():
+    replay = buffer(100)
+    replay.insert_episode_batch(without_rewards(*range(1, 61)))
+    replay.sample(8, rewarded_share=0.5)  # where none did, all are alike
+    replay.insert_episode_batch(rewarded_at_the_end(61, 62, 63))
+    for share, least in ((0.5, 3), (0.25, 2), (0.0, 0)):
+        counts = [n_rewarded(replay.sample(8, rewarded_share=share)) for _ in range(200)]
+        assert min(counts) == least
+        assert least <= np.mean(counts) < least + 0.5  # the others are drawn from all that are left
+    drawn = set()
+    for _ in range(100):
+        batch = replay.sample(8, rewarded_share=0.25)
+        assert len({bytes(episode.numpy().tobytes()) for episode in batch.storage}) == 8
+        drawn.update(batch.array("reward")[:, -2, 0].tolist())
+    assert drawn >= {61.0, 62.0, 63.0}
+
+
+def test_rewarded_episodes_that_made_room_are_forgotten():
+    replay = buffer(10)
+    replay.insert_episode_batch(rewarded_at_the_end(*range(1, 6)))
+    replay.insert_episode_batch(without_rewards(*range(6, 13)))
+    assert {n_rewarded(replay.sample(4, rewarded_share=1.0)) for _ in range(50)} == {3}  # 3, 4 and 5 are left
+
+
+def test_a_restored_replay_draws_the_rewarded_episodes_that_it_would_have_drawn():
+    replay, again = buffer(20), buffer(20, seed=9)
+    replay.insert_episode_batch(without_rewards(*range(1, 20)))
+    replay.insert_episode_batch(rewarded_at_the_end(20, 21, 22))
+    kept = [episode.clone() for episode in replay.since(replay.oldest)]
+    again.restore(replay.inserted, kept, replay.rng_state())
+    for _ in range(10):
+        ours, theirs = (r.sample(6, rewarded_share=0.5).storage for r in (replay, again))
+        assert th.equal(ours, theirs)
+
+
+def test_without_a_share_the_draws_are_those_of_before_there_was_one():
+    replay = buffer(50, seed=4)
+    replay.insert_episode_batch(episodes(*range(1, 41)))
+    wanted = np.random.default_rng(4).choice(40, 8, replace=False) + 1
+    assert numbers_in(replay.sample(8)) == wanted.tolist()
+
+
+def without_rewards(*numbers):
+    batch = episodes(*numbers)
+    batch.update({"reward": 0.0})
+    return batch
+
+
+def rewarded_at_the_end(*numbers):
+    batch = without_rewards(*numbers)
+    for row, number in enumerate(numbers):
+        batch.update({"reward": float(number)}, bs=row, ts=T - 2)
+    return batch
+
+
+def n_rewarded(batch):
+    return int(batch.array("reward").any(axis=(1, 2)).sum())

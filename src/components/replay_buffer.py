@@ -31,6 +31,7 @@ class ReplayBuffer:
         self.device, self.disk = th.device(device), disk
         self.inserted = 0  # episodes ever; number k lies at k modulo buffer_size
         self.episodes: list[Tensor] = []  # (rows, record) uint8 each
+        self._rewarded: list[bool] = []  # whether any reward of each was another number than 0
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -52,11 +53,14 @@ class ReplayBuffer:
         """Store every episode of a batch of the same scheme and length; the oldest make room."""
         assert batch.max_seq_length == self.max_seq_length, (batch.max_seq_length, self.max_seq_length)
         lengths = batch.array("filled").sum(axis=(1, 2)).tolist()
-        for episode in [self._kept(storage[:rows]) for storage, rows in zip(batch.storage, lengths, strict=True)]:
+        episodes = [self._kept(storage[:rows]) for storage, rows in zip(batch.storage, lengths, strict=True)]
+        for episode, rewarded in zip(episodes, rewarded_episodes(batch), strict=True):
             if len(self.episodes) < self.buffer_size:
                 self.episodes.append(episode)
+                self._rewarded.append(rewarded)
             else:
-                self.episodes[self.inserted % self.buffer_size] = episode
+                place = self.inserted % self.buffer_size
+                self.episodes[place], self._rewarded[place] = episode, rewarded
             self.inserted += 1
 
     def _kept(self, rows: Tensor) -> Tensor:
@@ -83,6 +87,10 @@ class ReplayBuffer:
             raise ValueError(f"replay holds {len(kept)} of {inserted} episodes")
         places = {k % self.buffer_size: episode for k, episode in enumerate(kept, start=inserted - len(kept))}
         self.episodes = [places[place] for place in range(len(kept))]
+        self._rewarded = [
+            rewarded_episodes(EpisodeBatch(self.scheme, self.groups, 1, len(episode), episode.unsqueeze(0)))[0]
+            for episode in self.episodes
+        ]
         self.inserted = inserted
         self._rng.bit_generator.state = rng_state
 
@@ -94,14 +102,36 @@ class ReplayBuffer:
         """Say whether there are that many episodes."""
         return self.episodes_in_buffer >= batch_size
 
-    def sample(self, batch_size: int, device: th.device | str = "cpu", full_length: bool = False) -> EpisodeBatch:
+    def sample(
+        self,
+        batch_size: int,
+        device: th.device | str = "cpu",
+        full_length: bool = False,
+        rewarded_share: float = 0.0,
+    ) -> EpisodeBatch:
         """Draw different episodes uniformly and bring them to the device in one copy.
 
-        They are padded to the longest of them, or with `full_length` to the longest that there can be.
+        They are padded to the longest of them, or with `full_length` to the longest that there can be. With
+        `rewarded_share`, so many of the batch are first drawn from episodes that brought a reward, as far as there are
+        as many, and the others from all that are left.
         """
         assert self.can_sample(batch_size), (self.episodes_in_buffer, batch_size)
-        places = self._rng.choice(self.episodes_in_buffer, batch_size, replace=False)
+        places = self._places(batch_size, round(rewarded_share * batch_size))
         storage = pad_sequence([self.episodes[place] for place in places], batch_first=True)
         if full_length:
             storage = th.nn.functional.pad(storage, (0, 0, 0, self.max_seq_length - storage.shape[1]))
         return EpisodeBatch(self.scheme, self.groups, batch_size, storage.shape[1], storage).to(device)
+
+    def _places(self, batch_size: int, n_rewarded: int) -> np.ndarray:
+        """Return different places in replay, `n_rewarded` of them, or all there are, where a reward was."""
+        if n_rewarded == 0:
+            return self._rng.choice(self.episodes_in_buffer, batch_size, replace=False)
+        rewarded = np.flatnonzero(self._rewarded)
+        sought = self._rng.choice(rewarded, min(n_rewarded, len(rewarded)), replace=False)
+        others = np.setdiff1d(np.arange(self.episodes_in_buffer), sought, assume_unique=True)
+        return np.concatenate([sought, self._rng.choice(others, batch_size - len(sought), replace=False)])
+
+
+def rewarded_episodes(batch: EpisodeBatch) -> list[bool]:
+    """Say of each episode whether any of its rewards, or any agent's, was another number than 0."""
+    return (batch.array("reward")[:, :-1] != 0).any(axis=(1, 2)).tolist()

@@ -35,8 +35,8 @@ class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser; more with `parts`.
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
-    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `updates_per_run`, `initial_slope`,
-    `initial_value`.
+    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `rewarded_share`, `updates_per_run`,
+    `initial_slope`, `initial_value`.
     """
 
     EXPERIENCE = "replay"
@@ -126,7 +126,7 @@ class ValueLearner(Learner):
         if not experience.can_sample(args.batch_size):
             return
         for _ in range(args.updates_per_run):
-            batch = experience.sample(args.batch_size, self.device, full_length=args.cuda_graph)
+            batch = experience.sample(args.batch_size, self.device, args.cuda_graph, args.rewarded_share)
             self.train(batch, t_env, episode_num)
 
     def train(self, batch: Batch, t_env: int, episode_num: int) -> None:
