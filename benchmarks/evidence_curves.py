@@ -1,8 +1,8 @@
-"""Curves of what lies in docs/evidence as CSV: a panel for each task, a line for each algorithm, as src/plot.py draws runs.
+"""Curves of what lies in docs/evidence as CSV: a panel for each task, a line for each algorithm.
 
     python benchmarks/evidence_curves.py docs/evidence/policies/lbf.csv --only mappo qmix --out curves.png
 
-A file has the columns task, algorithm, seed, t_env and the value, which is `test_return_mean`, or `value` beside `figure`.
+A file has the columns task, algorithm, seed, t_env, and `test_return_mean` or `figure` and `value`.
 """
 
 import argparse
@@ -47,13 +47,15 @@ def draw(curves: Curves, out: Path) -> None:
     figure, axes = plt.subplots(rows, columns, figsize=(5 * columns, 3.6 * rows), squeeze=False)
     for panel, ((task, name), lines) in zip(axes.flat, curves.items(), strict=False):
         for label, seeds in sorted(lines.items()):
-            steps, values = aligned([Series(*map(np.array, zip(*sorted(points), strict=True))) for points in seeds.values()])
+            series = [np.array(sorted(points)).T for points in seeds.values()]
+            steps, values = aligned([Series(*one) for one in series])
             style = style_of(label.split()[0])
             seen = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
             panel.plot(steps, values.mean(axis=0), color=style.colour, linestyle=style.line, marker=style.marker,
                        markersize=4, label=f"{label} ({seen})")  # fmt: skip
             if len(seeds) > 1:
-                panel.fill_between(steps, values.min(axis=0), values.max(axis=0), color=style.colour, alpha=0.2, linewidth=0)
+                low, high = values.min(axis=0), values.max(axis=0)
+                panel.fill_between(steps, low, high, color=style.colour, alpha=0.2, linewidth=0)
         panel.set(title=task, xlabel="environment steps", ylabel=name.replace("_", " "))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.grid(alpha=0.3)
@@ -68,7 +70,7 @@ def main() -> None:
     """Draw, and say where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", metavar="CSV", help="evidence files")
-    parser.add_argument("--only", nargs="+", default=[], metavar="ALGORITHM", help="as the files name them; default all")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ALGORITHM", help="as the files name them")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="the picture")
     args = parser.parse_args()
     draw(read(args.files, args.only), args.out)

@@ -16,9 +16,10 @@ from envs.lbf import LBFEnv
 from modules.worlds.contract import each
 from recording.imagined_panel import GAP, HEAD, ROW, Told, draw_told
 from training.reopen import ONE_HERE, reopen
+from world_model_report import dream_lookahead
 from world_model_report.collect import fresh_episodes
 from world_model_report.dream_lookahead import DreamLookahead, always_alike, segment_of_episodes
-from world_model_report.dream_report import CAPTIONS
+from world_model_report.dream_report import CAPTIONS, starts
 from world_model_report.files import files_of
 from world_model_report.imagined_episode import imagined_episode
 
@@ -48,6 +49,20 @@ def test_a_row_is_foreseen_from_where_it_says_and_compared_with_what_came(look):
             assert ahead.real.obs[m].equal(look.segment.obs[e, t + j])
             assert ahead.real.reward[m].equal(look.segment.reward[e, t + j])
     assert len(look.ahead) == min(5, int(lengths.max()) - 3)
+
+
+def test_of_many_rows_every_so_manieth_is_begun_from_and_each_episodes_first(folder, monkeypatch):
+    run = reopen(str(folder), inspect_world_model.CONFIG_DIR, ONE_HERE)
+    batch, _ = fresh_episodes(run, 4, 1.0, seed=3)
+    run.close()
+    monkeypatch.setattr(dream_lookahead, "MOST_STARTS", 30)
+    look = DreamLookahead(run.learner, batch, context=3, horizon=5)
+    lengths = look.filled.sum(dim=1).tolist()
+    assert look.every == -(-sum(length - 3 for length in lengths) // 30) > 1
+    rows = {(e, t) for e, length in enumerate(lengths) for t in range(2, length - 1, look.every)}
+    assert set(zip(look.ahead[0].episode.tolist(), look.ahead[0].row.tolist(), strict=True)) == rows
+    assert starts(look) == f"every {look.every}th row of an episode"
+    assert len(look.story(look.longest(), 5)[0]) == 5
 
 
 def test_padding_is_never_a_real_row(look):

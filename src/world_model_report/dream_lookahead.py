@@ -25,6 +25,8 @@ from utils.errors import UserError
 from world_model_report.bands import mean_band
 from world_model_report.estimates import Estimate
 
+MOST_STARTS = 4096  # rows from which is imagined on: of long episodes all would take gigabytes where pictures are seen
+
 
 class Foreseen(NamedTuple):
     """What was imagined j steps ahead of M rows, and what came; `episode` and `row` (M,): where imagination began."""
@@ -86,6 +88,7 @@ class DreamLookahead:
     Attributes:
         segment: the episodes; `filled` (E, T) says which rows there are.
         states: what the model inferred at every row; `seen` (E, T, N, I) what it reconstructs there.
+        every: it was imagined on from every so-manieth row behind the context, from each episode's first on.
         ahead: what it foresaw, for j = 1, 2, … as far as episodes reach.
     """
 
@@ -101,7 +104,9 @@ class DreamLookahead:
 
     def _foresee(self, horizon: int) -> Iterator[Foreseen]:
         lengths, at = self.filled.sum(dim=1), th.arange(self.filled.shape[1])
-        begin = ((at >= self.context - 1) & (at < lengths[:, None] - 1)).nonzero(as_tuple=True)
+        possible = (at >= self.context - 1) & (at < lengths[:, None] - 1)
+        self.every = max(1, -(-int(possible.sum()) // MOST_STARTS))
+        begin = (possible & ((at - self.context + 1) % self.every == 0)).nonzero(as_tuple=True)
         return foresee(self.world, self.segment, lengths, self.states, begin, horizon)
 
     def estimates(self) -> Iterator[Estimate]:

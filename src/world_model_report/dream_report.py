@@ -17,7 +17,7 @@ from world_model_report.report import Played, Report, facts_of, settings_of
 CAPTIONS = {
     "errors": (
         "How far ahead can it see?",
-        "Open-loop predictions under the actually taken actions, from every row with enough context, against what then "
+        "Open-loop predictions under the actually taken actions, from rows with enough context, against what then "
         "came. keep: the last observation; mean: the mean of all rows; shuffled: one agent's imagination beside "
         "another's of another episode. Bands: 95%, by bootstrap over episodes.",
     ),
@@ -37,11 +37,12 @@ CAPTIONS = {
 def make_dream_report(run: Run, run_folder: Path, played: Played, command: str, context: int) -> Report:
     """Look at the episodes with the run's world model."""
     look = DreamLookahead(run.learner, played.batch, context, played.horizon)
+    begun = {"rows of context": context, "imagined on from": starts(look)}
     found = list(look.estimates())
     comparisons = compare(look, run.args.horizon)
     return Report(
         title=f"World model of {run.args.name} on {run.task}, after {run.t_env:,} steps",
-        facts=facts_of(run, run_folder, played, command) | {"rows of context": context},
+        facts=facts_of(run, run_folder, played, command) | begun,
         answer=say_answer(look, comparisons, found),
         comparisons=comparisons,
         metrics=metrics_of(look),
@@ -54,6 +55,11 @@ def make_dream_report(run: Run, run_folder: Path, played: Played, command: str, 
         },
         captions=CAPTIONS,
     )
+
+
+def starts(look: DreamLookahead) -> str:
+    """Say from which rows was imagined on."""
+    return "every row" if look.every == 1 else f"every {look.every}th row of an episode"
 
 
 def drawer(env: MultiAgentEnv) -> Callable[[np.ndarray], np.ndarray] | None:
