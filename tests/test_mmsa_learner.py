@@ -233,6 +233,27 @@ def test_targets_are_copied_every_interval_and_only_then(config):
         assert same(snapshot(learner.targets), snapshot(learner.trained))
 
 
+@pytest.mark.parametrize("config", ["mmsa", "qmix", "iql"])
+def test_targets_go_a_share_of_their_way_after_every_update_with_tau(config):
+    learner = make_learner(config, target_update_tau=0.25)
+    for episode in (0, 8, learner.args.target_update_interval, 2 * learner.args.target_update_interval):
+        before = {name: parameter.clone() for name, parameter in targets_of(learner)}
+        learner.train(make_batch(seed=episode), t_env=episode, episode_num=episode)
+        networks = dict(learner._named_parameters())
+        for name, parameter in targets_of(learner):
+            wanted = 0.75 * before[name] + 0.25 * networks[name].detach()
+            assert th.allclose(parameter, wanted, atol=1e-7), name
+    assert "greedy_changed" in learner.logger.history
+
+
+def targets_of(learner):
+    return [
+        (f"{name}.{key}", parameter)
+        for name, target in learner.targets.items()
+        for key, parameter in target.named_parameters()
+    ]
+
+
 def test_values_read_encoders_one_period_old_and_target_values_those_before():
     learner = make_learner("mmsa_td7", sale_fixed=True, target_update_interval=10)
     agent, target = learner.agent, learner.target_agent
@@ -254,6 +275,7 @@ def test_values_read_encoders_one_period_old_and_target_values_those_before():
     ("settings", "says"),
     [
         ({"sale_fixed": True}, "nothing else would train f and g"),
+        ({"sale_fixed": True, "agent_sale_loss": True, "target_update_tau": 0.01}, "take target_update_tau=null"),
         ({"agent": "rnn", "agent_sale_loss": True}, "need agent=sale_rnn"),
     ],
 )

@@ -54,6 +54,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "truncation": "bootstrap",
         "autocast": "none",
         "acting_graph": False,
+        "target_update_tau": None,
         "epsilon_repeat": None,
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip

@@ -29,7 +29,7 @@ class COMALearner(Learner):
     STANDARDISES = True
     READS_LATER = (
         "gamma", "truncation", "batch_size", "batch_steps", "td_lambda", "critic_steps", "entropy_coef",
-        "normalise_advantages", "mask_dead", "target_update_interval", "t_max",
+        "normalise_advantages", "mask_dead", "target_update_interval", "target_update_tau", "t_max",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:

@@ -200,10 +200,23 @@ class Learner(ABC):
         return episode_num - self.last_target_update_episode >= interval
 
     def move_targets(self, episode_num: int, interval: int) -> None:
-        """Move the targets when it is time."""
+        """Move the targets: a share of their way after every update with `target_update_tau`, else when it is time."""
+        tau = self.args.target_update_tau
+        if tau is not None:
+            self.approach_targets(tau)
         if self.targets_due(episode_num, interval):
-            self.update_targets()
+            if tau is None:
+                self.update_targets()
             self.last_target_update_episode = episode_num
+
+    @th.no_grad()
+    def approach_targets(self, share: float) -> None:
+        """Move the targets by a share of the way to the networks, θ⁻ ← θ⁻ + τ (θ - θ⁻); buffers are copied."""
+        for name, target in self.targets.items():
+            network = self.trained[name]
+            th._foreach_lerp_([*target.parameters()], [*network.parameters()], share)
+            for kept, buffer in zip(target.buffers(), network.buffers(), strict=True):
+                kept.copy_(buffer)
 
     def update_targets(self) -> None:
         """Copy parameters and buffers to the targets (hard update)."""

@@ -52,6 +52,8 @@ class MMSALearner(ValueLearner):
             raise ValueError(f"agent_sale_loss and sale_fixed need agent=sale_rnn, not {args.agent}")
         if args.sale_fixed and not args.agent_sale_loss:
             raise ValueError("sale_fixed=True needs agent_sale_loss=True: nothing else would train f and g")
+        if args.sale_fixed and args.target_update_tau is not None:
+            raise ValueError("sale_fixed=True fixes f and g when targets are copied: take target_update_tau=null")
         if args.use_world_model and args.agent not in ("rnn", "sale_rnn"):
             raise ValueError(f"agent={args.agent} scores what it sees; imagination shows nothing: take agent=sale_rnn")
         if args.use_world_model and not args.use_rnn and args.memoryless != "tanh":

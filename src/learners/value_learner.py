@@ -35,8 +35,8 @@ class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser; more with `parts`.
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
-    `grad_norm_clip`, `target_update_interval` (episodes), `batch_size` (episodes), `rewarded_share`, `updates_per_run`,
-    `initial_slope`, `initial_value`.
+    `grad_norm_clip`, `target_update_interval` (episodes), `target_update_tau`, `batch_size` (episodes),
+    `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_value`.
     """
 
     EXPERIENCE = "replay"
@@ -47,7 +47,9 @@ class ValueLearner(Learner):
     SUMS_OVER_ROWS: ClassVar[bool] = False
     # The mixers that it can mix with, by name.
     MIXES: ClassVar[tuple[str, ...]] = ("none", "vdn", "qmix", "rollout_qmix")
-    READS_LATER = ("gamma", "truncation", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval")
+    READS_LATER = (
+        "gamma", "truncation", "td_lambda", "double_q", "grad_norm_clip", "target_update_interval", "target_update_tau",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from utils.naming import typed
 
 _LABEL = "to keep runs apart, give each its own local_results_path"
-_PER = "not here: replay draws its episodes uniformly"
+_PER = "not here: rewarded_share draws a share of a batch from episodes that brought a reward"
 _CHECKPOINTS = "not here: checkpoints stay in the archive, see save_model_interval"
 _ADAM = "not here: the optimiser is Adam, with lr and optim_eps"
 _SC2_LOOK = "not here: games run without a window; save_replay=True with evaluate=True keeps the game's own replays"
@@ -60,8 +60,8 @@ SETTINGS = {
     "use_critic_rnn": "critic=rnn says so here, with policies",
     "critic_type": "critic_reads=state says so here, or critic_reads=own, with policies",
     "add_value_last_step": "it is truncation here: bootstrap, or end",
-    "target_update_interval_or_tau": "it is target_update_interval here, in episodes; there are no soft updates",
-    "tau": "there are no soft updates here: target_update_interval, in episodes",
+    "target_update_interval_or_tau": "it is target_update_interval here, in episodes, or below 1 target_update_tau",
+    "tau": "it is target_update_tau here, the share of their way that targets move after every update",
     "common_reward": "it is env_args.common_reward here, where agents have rewards of their own",
     "reward_scalarisation": "it is env_args.reward_scalarisation here, with --env-config=gymma",
     "standardise_returns": "it is value_norm here, with policies; standardise_rewards is for every method",
