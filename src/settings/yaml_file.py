@@ -4,6 +4,7 @@ import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -45,8 +46,14 @@ def read_entries(path: Path) -> list[Entry]:
 
     Raises UserError, one line with file and line, for whatever is not plain nested `key: value` lines.
     """
-    root, text = read_mapping(path, _REFUSED_TOKENS)
-    return list(_walk(root, "", text, file_label(path)))
+    file = file_label(path)
+    return list(_entries(_text_of(path, file), file))
+
+
+@lru_cache(maxsize=512)
+def _entries(text: str, file: str) -> tuple[Entry, ...]:
+    """Return the entries of a text: kept, for a study resolves a thousand runs from the same few files."""
+    return tuple(_walk(_parsed(text, file, _REFUSED_TOKENS), "", text, file))
 
 
 def read_mapping(path: Path, refused: Mapping[type[yaml.Token], str]) -> tuple[yaml.MappingNode, str]:
@@ -55,11 +62,19 @@ def read_mapping(path: Path, refused: Mapping[type[yaml.Token], str]) -> tuple[y
     Raises UserError, one line with file and line, where it cannot be read, is no mapping, or has a refused token.
     """
     file = file_label(path)
+    text = _text_of(path, file)
+    return _parsed(text, file, refused), text
+
+
+def _text_of(path: Path, file: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 at byte {error.start}"
         raise UserError(f"{file}: cannot be read: {reason}") from error
+
+
+def _parsed(text: str, file: str, refused: Mapping[type[yaml.Token], str]) -> yaml.MappingNode:
     try:
         _refuse_tokens(text, file, refused)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -72,7 +87,7 @@ def read_mapping(path: Path, refused: Mapping[type[yaml.Token], str]) -> tuple[y
         raise UserError(f"{file}:{line}: not valid YAML: {error.reason}") from error
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{file}:1: must hold `key: value` lines, and holds none")
-    return root, text
+    return root
 
 
 def file_label(path: Path) -> str:

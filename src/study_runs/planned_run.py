@@ -1,7 +1,7 @@
 """The runs that a study asks for: algorithms x tasks x variants x seeds, each checked as `main.py` would check it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -59,10 +59,26 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
     Raises `UserError`, one line, for an unknown algorithm, task or setting, and for what is there twice.
     """
     found: dict[str, PlannedRun] = {}
+    kinds = _kinds(name, study, label, config_dir)
+    for seed, kind in product(study.seeds, kinds):
+        updates, settings = {**kind.updates, "seed": str(seed)}, {**kind.settings, "seed": seed}
+        run = replace(kind, seed=seed, updates=updates, settings=settings)
+        if run.name in found:
+            raise UserError(
+                f"{label}: {run.name} is asked for twice; runs of one algorithm on one task that differ in settings "
+                "belong under `variants`"
+            )
+        found[run.name] = run
+    return list(found.values())
+
+
+def _kinds(name: str, study: StudyFile, label: str, config_dir: Path) -> list[PlannedRun]:
+    """Return the runs of the first seed: those of the others differ in nothing else, and resolving takes time."""
     tasks = [_split(task, "env_config", "tasks", label) for task in study.tasks]
     named = [({"config": a} if isinstance(a, str) else a) for a in study.algorithms]
     algorithms = [_split(algorithm, "config", "algorithms", label) for algorithm in named]
-    for seed, (env, of_task), variant, (alg, of_alg) in product(study.seeds, tasks, _variants(study), algorithms):
+    kinds = []
+    for (env, of_task), variant, (alg, of_alg) in product(tasks, _variants(study), algorithms):
         of_variant = {} if variant is None else study.variants[variant]
         given = study.settings | of_task | of_alg | of_variant
         _refuse_given(given, label)
@@ -71,16 +87,10 @@ def planned_runs(name: str, study: StudyFile, label: str, config_dir: Path) -> l
                 continue
             for one in (study.settings, of_task, of_alg):
                 _refuse_overruled(one, _declared(alg, env, config_dir))
-            run = _planned(name, alg, env, variant, given | {"seed": str(seed)}, config_dir)
+            kinds.append(_planned(name, alg, env, variant, given | {"seed": str(study.seeds[0])}, config_dir))
         except UserError as why:
             raise UserError(f"{label}: {why}") from why
-        if run.name in found:
-            raise UserError(
-                f"{label}: {run.name} is asked for twice; runs of one algorithm on one task that differ in settings "
-                "belong under `variants`"
-            )
-        found[run.name] = run
-    return list(found.values())
+    return kinds
 
 
 def _variants(study: StudyFile) -> list[str | None]:
