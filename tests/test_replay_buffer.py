@@ -175,7 +175,7 @@ def test_a_share_of_a_sample_brought_a_reward_as_far_as_there_are_any():
     drawn = set()
     for _ in range(100):
         batch = replay.sample(8, rewarded_share=0.25)
-        assert len({bytes(episode.numpy().tobytes()) for episode in batch.storage}) == 8
+        assert len({episode.numpy().tobytes() for episode in batch.storage}) == 8
         drawn.update(batch.array("reward")[:, -2, 0].tolist())
     assert drawn >= {61.0, 62.0, 63.0}
 
