@@ -254,6 +254,23 @@ def targets_of(learner):
     ]
 
 
+def test_every_so_many_updates_the_model_learns_and_between_them_imagines_alone():
+    each, second = (make_learner("mmsa", wm_interval=interval, **MEANS) for interval in (1, 2))
+    first_batch, batch = make_batch(seed=1), make_batch(seed=2)
+    for learner in (each, second):
+        learner.train(first_batch, t_env=1, episode_num=1)
+    assert same(snapshot(each.trained), snapshot(second.trained))
+    full, alone = (losses_of(learner, batch) for learner in (each, second))
+    assert {"loss_kl", "loss_rec", "loss_sale", "loss_td"} <= full.keys()
+    assert alone == {"loss_td": full["loss_td"]}  # the same rollouts, and so the same values
+    before = snapshot(second.trained)["world_model"]
+    second.train(batch, t_env=2, episode_num=2)
+    after = snapshot(second.trained)["world_model"]
+    moved = {name.partition(".")[0] for name in before if not th.equal(before[name], after[name])}
+    assert moved == {"posterior_encoder", "prior_encoder", "phi"}  # L_TD's, see docs/mmsa.md
+    assert losses_of(second, batch).keys() == full.keys()  # the third learns again
+
+
 def test_values_read_encoders_one_period_old_and_target_values_those_before():
     learner = make_learner("mmsa_td7", sale_fixed=True, target_update_interval=10)
     agent, target = learner.agent, learner.target_agent
@@ -277,6 +294,7 @@ def test_values_read_encoders_one_period_old_and_target_values_those_before():
         ({"sale_fixed": True}, "nothing else would train f and g"),
         ({"sale_fixed": True, "agent_sale_loss": True, "target_update_tau": 0.01}, "take target_update_tau=null"),
         ({"agent": "rnn", "agent_sale_loss": True}, "need agent=sale_rnn"),
+        ({"wm_interval": 2, "cuda_graph": True}, "records one: take False"),
     ],
 )
 def test_switches_that_do_not_go_together_are_refused(settings, says):

@@ -94,7 +94,7 @@ def rows(folder):
         ("mmsa_paper", {}),
         ("qmix", {"epsilon_repeat": "2", "target_update_tau": "0.1", "rewarded_share": "0.25"}),
         ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
-        ("mmsa", {"threads": "2"}),
+        ("mmsa", {"threads": "2", "wm_interval": "2"}),
         ("mmsa", {"autocast": "bfloat16"}),
         *((alg, {}) for alg in ("hpn_qmix", "hpn_vdn", "set_qmix", "mmsa_hpn", "maser", "smmae")),
         ("dmawm", DREAMS | {"advantage_scale": "range", "rewarded_share": "0.5", "buffer_size": "1000",

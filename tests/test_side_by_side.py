@@ -106,8 +106,10 @@ def test_weights_are_those_of_a_mean_over_the_whole_batch():
         assert sum(shares).item() == pytest.approx(1)
 
 
-def test_processes_follow_every_update_and_move_of_the_targets(divided):
-    together, alone = (drifted(make_learner("mmsa", target_update_interval=2, **MEANS)) for _ in range(2))
+@pytest.mark.parametrize("wm_interval", [1, 2])
+def test_processes_follow_every_update_and_move_of_the_targets(wm_interval, divided):
+    settings = {"target_update_interval": 2, "wm_interval": wm_interval, **MEANS}
+    together, alone = (drifted(make_learner("mmsa", **settings)) for _ in range(2))
     divided(together)
     for update in range(5):
         batch = make_batch(seed=update)

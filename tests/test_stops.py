@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 from processes import WAIT, group, running, wait_until
 from test_resume import figures, same_run
-from tiny_runs import DREAMS, MAIN, TINY, play, read, settings_of, words
+from tiny_runs import DREAMS, MAIN, TINY, has_trained, play, read, settings_of, words
 
 import main
 from runners.parallel_runner import ParallelRunner
@@ -48,13 +48,17 @@ def whole_run(alg, results="whole"):
 
 @pytest.mark.parametrize(
     ("signum", "code", "runner", "threads"),
-    [(signal.SIGINT, 130, "vector", "2"), (signal.SIGTERM, 143, "parallel", "1"), (signal.SIGTERM, 143, "vector", "2")],
+    [
+        (signal.SIGINT, 130, "vector", "2"),
+        (signal.SIGTERM, 143, "parallel", "1"),
+        pytest.param(signal.SIGTERM, 143, "vector", "2", marks=pytest.mark.slow),
+    ],
 )
 def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, runner, threads):
     settings = SETTINGS | {"save_model_interval": "1000000", "t_max": "1000000", "runner": runner, "threads": threads}
     folder = Path(HERE.format(alg="mmsa"))
     with running(MAIN, *words("mmsa", "matrix_game", settings)) as process:
-        wait_until(lambda: (folder / "metrics.json").exists() or process.poll() is not None)
+        wait_until(lambda: has_trained(folder) or process.poll() is not None)
         os.killpg(process.pid, signum)  # as a cluster does it: to every process of the group
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == code, err
@@ -63,8 +67,8 @@ def test_a_polite_stop_saves_first_and_the_run_goes_on_from_there(signum, code, 
     assert read(folder, "run.json")["status"] == "INTERRUPTED"
     stopped_at = int(find_checkpoint(str(folder)).name[2:])
     assert stopped_at > 0
-    assert main.main([f"resume={folder}", "with", f"t_max={stopped_at + 300}"]) == 0
-    settings |= {"t_max": str(stopped_at + 300), "local_results_path": "whole"}
+    assert main.main([f"resume={folder}", "with", f"t_max={stopped_at + 100}"]) == 0
+    settings |= {"t_max": str(stopped_at + 100), "local_results_path": "whole"}
     assert main.main(words("mmsa", "matrix_game", settings)) == 0
     whole = Path("whole/sacred/two_step/mmsa/1")
     assert (folder / "eval_episodes.csv").read_text() == (whole / "eval_episodes.csv").read_text()
@@ -195,7 +199,7 @@ def test_a_terminal_that_is_closed_lets_the_run_save():
     reading = Thread(target=_read_all, args=(terminal,), daemon=True)
     reading.start()
     try:
-        wait_until(lambda: list(folder.glob("metrics.json")))
+        wait_until(lambda: has_trained(folder))
     finally:
         os.close(terminal)  # the kernel sends SIGHUP to its foreground group
         _, status = os.waitpid(pid, 0)

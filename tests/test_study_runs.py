@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import running, wait_until
 from test_resume import same_run
-from tiny_runs import MAIN, TINY, play, read
+from tiny_runs import MAIN, TINY, has_trained, play, read
 
 import study
 from study_runs import asked
@@ -49,7 +49,7 @@ def folders():
 
 def at_work(number=1):
     """Say whether so many runs have trained a while."""
-    return sum((folder / "metrics.json").exists() for folder in folders()) >= number
+    return sum(map(has_trained, folders())) >= number
 
 
 def left_running():

@@ -46,6 +46,13 @@ def csv_rows(folder):
         return list(csv.DictReader(file))
 
 
+def has_trained(folder, steps=100):
+    """Say whether a run has been evaluated after so many steps: `metrics.json` comes ten seconds after the start."""
+    path = folder / "eval_episodes.csv"
+    last = path.read_text().rpartition("\n")[0].rpartition("\n")[2] if path.exists() else ""
+    return last[:1].isdecimal() and int(last.partition(",")[0]) >= steps
+
+
 def files(folder):
     """Every file below a folder, and what it holds."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

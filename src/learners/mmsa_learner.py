@@ -30,7 +30,7 @@ class MMSALearner(ValueLearner):
     Reads from `args` besides: `use_world_model`, `wm_sale`, `wm_sale_grad`, `wm_normalise_phi`, `wm_normalise_z_sa`,
     `wm_per_agent`, `wm_own_from`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
     `sale_normaliser`, `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`,
-    `wm_td_grad`, `rec_target`, `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`,
+    `wm_td_grad`, `wm_interval`, `rec_target`, `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`,
     `imagined_history_steps`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the
     loss weights `kl_coef`, `kl_normal_coef`, `rec_coef`, `rec_hidden_coef`, `avail_coef`, `imagined_history_coef`,
     `sale_coef`, `agent_sale_coef`.
@@ -43,6 +43,7 @@ class MMSALearner(ValueLearner):
         "sale_fixed", "kl_alpha", "kl_coef", "kl_normal_coef", "kl_reduction", "rec_coef", "rec_hidden_coef",
         "rec_target", "rec_stop_gradient", "history_target", "imagined_history_coef", "imagined_history_steps",
         "sale_coef", "rollout_horizon", "rollout_sample", "rollout_hidden", "wm_hidden", "wm_td_grad",
+        "wm_interval",
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
@@ -58,6 +59,8 @@ class MMSALearner(ValueLearner):
             raise ValueError(f"agent={args.agent} scores what it sees; imagination shows nothing: take agent=sale_rnn")
         if args.use_world_model and not args.use_rnn and args.memoryless != "tanh":
             raise ValueError(f"a world model decodes h in (-1, 1): take memoryless=tanh, not {args.memoryless}")
+        if args.use_world_model and args.wm_interval > 1 and args.cuda_graph:
+            raise ValueError("wm_interval above 1 makes updates differ, and cuda_graph=True records one: take False")
         self.world_model = build_world_model(args) if args.use_world_model else None
         super().__init__(
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
@@ -68,6 +71,11 @@ class MMSALearner(ValueLearner):
         """The copy of the agents in whose histories rollouts start, and who acts in imagination."""
         return self.target_agent if self.args.rollout_hidden == "target" else self.agent
 
+    @property
+    def model_learns(self) -> bool:
+        """Whether this update takes the world model's own losses: every `wm_interval`-th does, the first too."""
+        return self.updates % self.args.wm_interval == 0
+
     def update_targets(self) -> None:
         """Move the targets, then the fixed encoders: TD7's values read f, g one period old, its targets two."""
         super().update_targets()
@@ -75,7 +83,7 @@ class MMSALearner(ValueLearner):
             self.agent.fix_encoders()
 
     def losses(self, rows: EpisodeRows) -> tuple[Scalars, Scalars]:
-        """Return L_TD, L_KL, L_REC and L(f, g), weighted, and their parts."""
+        """Return L_TD and, where the `model_learns`, L_KL, L_REC and L(f, g), weighted, and their parts."""
         inputs, obs = self.mac.build_inputs(rows), rows["obs"]
         h = self.agent.encode(inputs, rows.sizes)  # (R, N, H)
         q_taken, q = self.agent.score(h, rows["actions"], obs)  # (R, N) and, without gradients, (R, N, A)
@@ -87,8 +95,9 @@ class MMSALearner(ValueLearner):
         if self.world_model is not None:
             histories, values = {"target": target_h, "online": h.detach()}, {"target": target_q, "online": q}
             learnt_from, starts_from = self.args.wm_hidden, self.args.rollout_hidden
-            s, losses, metrics = self.world_model_losses(rows, histories[learnt_from])
-            if starts_from != learnt_from:
+            if self.model_learns:
+                s, losses, metrics = self.world_model_losses(rows, histories[learnt_from])
+            if not self.model_learns or starts_from != learnt_from:
                 s = self.start(histories[starts_from])
             rollout = self.imagine(rows, s, values[starts_from], draw=self.args.rollout_sample)  # (R, J+1, D)
         losses["loss_td"], td_metrics = self.td(rows, q_taken, q, target_q, rollout)

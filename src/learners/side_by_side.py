@@ -76,7 +76,7 @@ class SideBySide:
         seeds = th.randint(2**62, (len(others),)).tolist()
         busy = self.workers[: len(others)]
         for worker, part, seed in zip(busy, others, seeds, strict=True):
-            worker.begin(part, totals, seed)
+            worker.begin(part, totals, seed, self.learner.updates)
         losses, metrics = type(self.learner).backward(self.learner, own, totals)
         deadline = time.monotonic() + self.timeout
         for worker in busy:
@@ -125,9 +125,9 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
-    def begin(self, part: EpisodeBatch, totals: Sequence[int], seed: int) -> None:
+    def begin(self, part: EpisodeBatch, totals: Sequence[int], seed: int, updates: int) -> None:
         try:
-            self.pipe.send((part.scheme, part.groups, part.storage.numpy(), totals, seed))
+            self.pipe.send((part.scheme, part.groups, part.storage.numpy(), totals, seed, updates))
         except ConnectionError:
             raise self._died() from None
         except BlockingIOError:
@@ -177,7 +177,7 @@ def serve(pipe: Connection, learner: Any, gradients: Sequence[Tensor], threads: 
     th.set_num_threads(threads)
     while True:
         try:
-            scheme, groups, storage, totals, seed = pipe.recv()
+            scheme, groups, storage, totals, seed, learner.updates = pipe.recv()
         except (EOFError, OSError):
             return  # the parent is gone
         try:
