@@ -79,7 +79,14 @@ def make_learner(alg: str, shape: Shape, device: str, **settings: object) -> Any
 
 def update_on(learner: Any, batch: EpisodeBatch) -> Callable[[], object]:
     """Return a learner's update on a batch of episodes: values take one, policies all their passes."""
-    return partial(learner.update if learner.EXPERIENCE == "fresh" else learner.take_update, batch)
+    if learner.EXPERIENCE == "fresh":
+        return partial(learner.update, batch)
+
+    def update() -> None:
+        learner.take_update(batch)
+        learner.updates += 1  # by which a learner may take this or that
+
+    return update
 
 
 def make_batch(shape: Shape, B: int, lengths: np.ndarray | None = None) -> EpisodeBatch:

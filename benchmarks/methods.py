@@ -2,9 +2,10 @@
 
     python benchmarks/methods.py --rounds 15
     python benchmarks/methods.py --rounds 15 --algs mappo mappo:share_parameters=false
+    python benchmarks/methods.py --rounds 15 --updates 4 --algs qmix mmsa mmsa:wm_interval=4
 
-Learners take turns, update by update, so that a slow moment of the machine hits all; ratios are medians over rounds.
-Times are those of the processor, on one thread: other programs disturb them little.
+Learners take turns, one update at a time or as many as told, so that a slow moment of the machine hits all; ratios are
+medians over rounds. Times are those of the processor, on one thread: other programs disturb them little.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="lbf")
     parser.add_argument("--batch-size", type=int, default=64, help="episodes, each as long as the task allows")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--updates", type=int, default=1, help="of each turn: more for those that differ in turn")
     args = parser.parse_args()
     keep_freed_memory()
     th.set_num_threads(1)
@@ -49,9 +51,10 @@ def main() -> None:
     for number in range(args.rounds + 2):
         for alg, update in updates.items():
             start = time.process_time()
-            update()
+            for _ in range(args.updates):
+                update()
             if number >= 2:  # the first ones warm up
-                took[alg].append(time.process_time() - start)
+                took[alg].append((time.process_time() - start) / args.updates)
     print(f"{args.shape}: {args.batch_size} episodes, one thread, processor time\n")
     print(f"| method | beside {args.algs[0]} | ms |\n|---|---|---|")
     for alg, seconds in took.items():
