@@ -61,7 +61,7 @@ def test_of_many_rows_every_so_manieth_is_begun_from_and_each_episodes_first(fol
     assert look.every == -(-sum(length - 3 for length in lengths) // 30) > 1
     rows = {(e, t) for e, length in enumerate(lengths) for t in range(2, length - 1, look.every)}
     assert set(zip(look.ahead[0].episode.tolist(), look.ahead[0].row.tolist(), strict=True)) == rows
-    assert starts(look) == f"every {look.every}th row of an episode"
+    assert starts(look) == f"one row of an episode in {look.every}"
     assert len(look.story(look.longest(), 5)[0]) == 5
 
 

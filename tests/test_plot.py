@@ -93,6 +93,8 @@ def test_an_algorithm_has_the_same_colour_in_every_picture(results, figures):
     assert both.axes[1].lines[1].get_color() == alone.axes[0].lines[0].get_color() == style_of("qmix").colour
     styles = {style_of(name) for name in config_names(main.CONFIG_DIR, ALGS)}
     assert len(styles) == len(config_names(main.CONFIG_DIR, ALGS))
+    methods = [style_of(name) for name in config_names(main.CONFIG_DIR, ALGS) if "_" not in name]
+    assert len({(style.colour, style.line) for style in methods}) == len(methods)  # markers are small
 
 
 def test_runs_are_found_in_any_folder_above_and_counted_once(results):

@@ -27,6 +27,6 @@ def style_of(algorithm: str, variant: int = 0) -> Style:
     place = known.index(algorithm) if algorithm in known else len(known)
     return Style(
         COLOURS[place % len(COLOURS)],
-        LINES[(place + place // len(COLOURS) + variant) % len(LINES)],
+        LINES[(place + 2 * (place // len(COLOURS)) + variant) % len(LINES)],  # another one when a colour comes again
         MARKERS[(place + 3 * variant) % len(MARKERS)],
     )

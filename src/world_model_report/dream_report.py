@@ -59,7 +59,7 @@ def make_dream_report(run: Run, run_folder: Path, played: Played, command: str, 
 
 def starts(look: DreamLookahead) -> str:
     """Say from which rows was imagined on."""
-    return "every row" if look.every == 1 else f"every {look.every}th row of an episode"
+    return "every row" if look.every == 1 else f"one row of an episode in {look.every}"
 
 
 def drawer(env: MultiAgentEnv) -> Callable[[np.ndarray], np.ndarray] | None:
