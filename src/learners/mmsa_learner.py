@@ -60,7 +60,9 @@ class MMSALearner(ValueLearner):
         if args.use_world_model and not args.use_rnn and args.memoryless != "tanh":
             raise ValueError(f"a world model decodes h in (-1, 1): take memoryless=tanh, not {args.memoryless}")
         if args.use_world_model and args.wm_interval > 1 and args.cuda_graph:
-            raise ValueError("wm_interval above 1 makes updates differ, and cuda_graph=True records one: take False")
+            raise ValueError(
+                "wm_interval above 1 makes updates differ, cuda_graph=True records one: take False, or wm_interval=1"
+            )
         self.world_model = build_world_model(args) if args.use_world_model else None
         super().__init__(
             mac, scheme, logger, args, {} if self.world_model is None else {"world_model": self.world_model}
