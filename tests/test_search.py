@@ -166,6 +166,18 @@ def test_what_is_drawn_hangs_on_the_trials_before_and_not_on_stops_or_on_who_ask
     assert [again, engine.propose(between[0], search.axes), last] == drawn, "two asked at the same moment"
 
 
+def test_what_stands_first_is_tried_first_and_once(file):
+    from study_runs import search as engine
+
+    file.write_text(FILE + "first: [{lr: 0.05, double_q: false, rnn_hidden_dim: 8}, {lr: 0.1}]\n")
+    search = read_search(file, main.CONFIG_DIR)
+    for _ in range(2):  # the second time it goes on
+        trials = engine.opened(search, Path("r"), None)
+    drawn = [engine.propose(engine.ask(trials, search), search.axes) for _ in range(3)]
+    assert drawn[0] == {"lr": 0.05, "double_q": False, "rnn_hidden_dim": 8}
+    assert drawn[1]["lr"] == 0.1 and drawn[2]["lr"] not in (0.05, 0.1)
+
+
 @pytest.mark.parametrize(("aim", "reached"), [
     ("aim: end, last: 2", 0.7),                           # the last two: 0.6 and 0.8
     ("aim: area", 13 / 30),                               # 0.3 over 12 steps of 18, and 0.7 over 6
@@ -209,6 +221,12 @@ def test_a_seed_that_left_no_run_is_told_in_one_line(file):
     ("seeds:", "seed:", "unknown 'seed'"),
     ("seeds:", "minutes: 2\nseeds:", "minutes belong to aim: area_per_minute"),
     ("seeds:", "aim: area_per_minute\nseeds:", "minutes belong to aim: area_per_minute"),
+    ("seeds:", "first: [{lr: 0.2}]\nseeds:", "first: lr=0.2 is outside the space"),
+    ("seeds:", "first: [{lr: x}]\nseeds:", "lr=x: must be a float"),
+    ("seeds:", "first: [{double_q: maybe}]\nseeds:", "double_q=maybe: must be"),
+    ("seeds:", "first: []\nseeds:", "length >= 1"),
+    ("seeds:", "first: [{lr: 0.1}, {lr: 0.01}, {lr: 0.10}]\nseeds:", "first: settings stand here twice"),
+    ("seeds:", "first: [{gamma: 0.9}]\nseeds:", "first: 'gamma' is not in the space"),
     ("seeds:", "aim: best\nseeds:", "Invalid enum value 'best'"),
 ])  # fmt: skip
 def test_a_mistake_in_a_file_is_told_in_one_line(old, new, says, file):
@@ -221,7 +239,7 @@ def test_a_mistake_in_a_file_is_told_in_one_line(old, new, says, file):
 def test_the_searches_that_are_shipped_are_ones():
     folder = Path(main.__file__).parents[1] / "studies" / "searches"
     rungs = {path.name: read_search(path, main.CONFIG_DIR).rungs for path in sorted(folder.glob("*.yaml"))}
-    assert rungs["matrix.yaml"] == (500, 1500, 4500) and rungs["coop_mmsa.yaml"] == (83333, 250000)
+    assert rungs["matrix.yaml"] == (500, 1500, 4500) and rungs["coop_mmsa.yaml"] == (50000, 150000)
 
 
 def test_what_is_compared_was_tuned_alike():
@@ -230,4 +248,5 @@ def test_what_is_compared_was_tuned_alike():
     alike = {(tuple(one.file.seeds), one.file.aim, one.file.minutes, one.rungs) for one in asked}
     assert len(asked) == 4 and len(alike) == 1
     spaces = {one.file.config: one.file.space for one in asked}
-    assert spaces["qmix"] == spaces["mmsa"]
+    updates = [[int(some) for some in spaces[one].pop("updates_per_run")] for one in ("qmix", "mmsa_plus")]
+    assert spaces["qmix"] == spaces["mmsa_plus"] and updates[0] == [2 * some for some in updates[1]]

@@ -52,6 +52,7 @@ FIELDS = {
         "seeds": SEEDS,
         "t_max": [900, 0, "long", NOT_GIVEN],
         "settings": [given for given in SETTINGS if not isinstance(given, dict) or "lr" not in given],
+        "first": [NOT_GIVEN, [{}], [{}, {}], [], [{"lr": 7}], [{"lrr": 1}], [{"env_args.key": "climbing"}], {}],
         "metric": [NOT_GIVEN, "return_mean"],
         "aim": [NOT_GIVEN, "end", "area", "area_per_minute", "are"],
         "minutes": [NOT_GIVEN, NOT_GIVEN, 2, 0.5, 0, "long"],

@@ -57,6 +57,8 @@ def search_schema(config_dir: Path) -> Schema:
         "seeds": _seeds(search_file.REPORTING_SEEDS),
         "t_max": _said("environment steps of the last rung", {"type": "integer", "minimum": 1}),
         "settings": _said("settings of every trial", SETTINGS),
+        "first": _list("settings of the space that are tried before any are drawn",
+                       SETTINGS | {"propertyNames": {"pattern": "^[^.]+$"}}),
         "metric": _said("what is maximised (test_return_mean)", {"type": "string"}),
         "aim": _said("what of the metric's curve counts (end)", {"enum": list(search_file.AIMS)}),
         "minutes": _said("minutes of the last rung", {"type": "number", "exclusiveMinimum": 0}),

@@ -61,6 +61,8 @@ def opened(search: Search, results: Path, storage: str | None) -> Any:
         _refuse_other(study, search, results)
     else:
         study.set_user_attr("search", _told(search))
+        for settings in search.first:
+            study.enqueue_trial(settings)
     return study
 
 
@@ -96,7 +98,7 @@ def _told(search: Search) -> dict[str, Any]:
     f = search.file
     asked = {"config": f.config, "env_config": f.env_config, "settings": f.settings, "seeds": f.seeds,
              "rungs": search.rungs, "metric": f.metric, "last": f.last, "aim": f.aim, "minutes": f.minutes,
-             "space": space}  # fmt: skip
+             "space": space} | ({"first": f.first} if f.first else {})  # fmt: skip
     return json.loads(json.dumps({"file": asked}))
 
 

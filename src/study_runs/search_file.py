@@ -31,6 +31,7 @@ class Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What the file says: of each setting of the space its choices, or an interval.
 
+    `first`: settings of the space that are tried before any are drawn; what one leaves out is drawn.
     `aim`: what of the metric's curve is maximised, its last evaluations, its mean over the steps of a rung (area), or
     its mean over the minutes that a rung may take (area_per_minute), those of the last one being `minutes`.
     """
@@ -41,6 +42,7 @@ class SearchFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seeds: Annotated[list[Annotated[int, Meta(ge=0, le=LARGEST_SEED)]], Meta(min_length=1)]
     t_max: Annotated[int, Meta(ge=1)]
     settings: Settings = {}
+    first: Annotated[list[Settings], Meta(min_length=1)] | None = None
     metric: str = "test_return_mean"
     aim: Aim = "end"
     minutes: Annotated[float, Meta(gt=0)] | None = None
@@ -63,12 +65,14 @@ class Axis(NamedTuple):
 class Search(NamedTuple):
     """A search as its file asks for it.
 
-    `rungs`: the steps after which a trial is compared, the last one t_max. `running`: how its runs are done.
+    `first`: what is tried before anything is drawn. `rungs`: the steps after which a trial is compared, the last one
+    t_max. `running`: how its runs are done.
     """
 
     name: str
     file: SearchFile
     axes: Mapping[str, Axis]
+    first: tuple[dict[str, Value], ...]
     rungs: tuple[int, ...]
     running: dict[str, Any]
 
@@ -87,11 +91,14 @@ def read_search(path: Path, config_dir: Path, flags: Mapping[str, str] = Mapping
         raise UserError(f"{label}: {why}; docs/studies.md shows the form") from why
     try:
         axes, rungs = _checked(file, config_dir), rungs_of(file)
+        first = tuple(_tried_first(given, axes) for given in file.first or ())
+        if any(settings in first[:before] for before, settings in enumerate(first)):
+            raise UserError("first: settings stand here twice")
     except UserError as why:
         raise UserError(f"{label}: {why}") from why
     running = running_settings(file.running, label, flags, config_dir)
     # Where a study divides a machine's CPUs, a search takes one: the same here and on a cluster.
-    return Search(path.stem, file, axes, rungs, running | {"cpus_per_run": running["cpus_per_run"] or 1})
+    return Search(path.stem, file, axes, first, rungs, running | {"cpus_per_run": running["cpus_per_run"] or 1})
 
 
 def rungs_of(file: SearchFile) -> tuple[int, ...]:
@@ -141,3 +148,18 @@ def _axis(key: str, asked: list[str] | Numbers, declared: Mapping[str, Setting])
     if asked.log and low <= 0:
         raise UserError(f"space: {key}: log wants a low above 0")
     return Axis(setting, (), low, high, asked.log)
+
+
+def _tried_first(given: Mapping[str, str], axes: Mapping[str, Axis]) -> dict[str, Value]:
+    """Return settings to try before any are drawn; raise `UserError` for one that the space does not have."""
+    tried = {}
+    for key, text in given.items():
+        if key not in axes:
+            raise UserError(f"first: {shown(key)!r} is not in the space; settings that stay belong under settings")
+        axis = axes[key]
+        value: Any = axis.setting.parse(text)
+        inside = value in axis.choices if axis.choices else value is not None and axis.low <= value <= axis.high
+        if not inside:
+            raise UserError(f"first: {key}={shown(text)} is outside the space")
+        tried[key] = value
+    return tried
