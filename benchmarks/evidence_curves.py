@@ -10,26 +10,20 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: it works without a display
-
-import matplotlib.pyplot as plt
 import numpy as np
 from answers import command
-from matplotlib.ticker import EngFormatter
 
-from comparison.line_styles import style_of
-from comparison.series import Series, aligned
+from comparison import mean_curves
+from comparison.mean_curves import Curves, Line
+from comparison.series import Series
 
 RETURN, WON = "test_return_mean", "test_battle_won_mean"
-PER_ROW = 3
-Curves = dict[tuple[str, str], dict[str, dict[str, list[tuple[int, float]]]]]  # by task and figure, algorithm, seed
+Found = dict[tuple[str, str], dict[str, dict[str, list[tuple[int, float]]]]]  # by task and figure, algorithm, seed
 
 
-def read(paths: list[Path], only: list[str]) -> Curves:
+def read(paths: list[Path], only: list[str]) -> Found:
     """Return the rows of the algorithms `only`, or of all; of a task with battles those won, and not its returns."""
-    found: Curves = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    found: Found = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for path in paths:
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
@@ -40,30 +34,14 @@ def read(paths: list[Path], only: list[str]) -> Curves:
     return {key: lines for key, lines in found.items() if key[1] == WON or (key[0], WON) not in found}
 
 
-def draw(curves: Curves, out: Path) -> None:
-    """Draw means over seeds, shaded from the least to the greatest."""
-    columns = min(len(curves), PER_ROW)
-    rows = -(-len(curves) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(5 * columns, 3.6 * rows), squeeze=False)
-    for panel, ((task, name), lines) in zip(axes.flat, curves.items(), strict=False):
-        for label, seeds in sorted(lines.items()):
-            series = [np.array(sorted(points)).T for points in seeds.values()]
-            steps, values = aligned([Series(*one) for one in series])
-            style = style_of(label.split()[0])
-            seen = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-            panel.plot(steps, values.mean(axis=0), color=style.colour, linestyle=style.line, marker=style.marker,
-                       markersize=4, label=f"{label} ({seen})")  # fmt: skip
-            if len(seeds) > 1:
-                low, high = values.min(axis=0), values.max(axis=0)
-                panel.fill_between(steps, low, high, color=style.colour, alpha=0.2, linewidth=0)
-        panel.set(title=task, xlabel="environment steps", ylabel=name.replace("_", " "))
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize="small")
-    for panel in axes.flat[len(curves) :]:
-        panel.remove()
-    figure.tight_layout()
-    figure.savefig(out, dpi=80)
+def panels(found: Found) -> list[Curves]:
+    """Return what each panel shows, a line for each algorithm; the first word of its name has its style."""
+    return [
+        Curves(task, figure, [Line(f"{label} ({len(seeds)} seed{'s' * (len(seeds) > 1)})", label.split()[0],
+                                   [Series(*np.array(sorted(points)).T) for points in seeds.values()])
+                              for label, seeds in sorted(lines.items())])
+        for (task, figure), lines in found.items()
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -73,7 +51,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="ALGORITHM", help="as the files name them")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="the picture")
     args = parser.parse_args()
-    draw(read(args.files, args.only), args.out)
+    mean_curves.draw(panels(read(args.files, args.only))).savefig(args.out)
     print(args.out)
 
 

@@ -15,16 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: no window, so it works without a display
-
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import EngFormatter
 
-from comparison.line_styles import style_of
-from comparison.series import Series, aligned
+from comparison import mean_curves
+from comparison.mean_curves import Curves, Line
+from comparison.series import Series
 from settings import FOR_HOSTS
 from utils.arguments import Parser
 from utils.errors import UserError, nearest
@@ -32,7 +27,6 @@ from utils.exits import exit_code
 from utils.naming import typed
 
 TEST_RETURN = "test_return_mean"
-PANELS_PER_ROW = 3
 NOT_A_DIFFERENCE = {"seed", "local_results_path", "checkpoint_path", "save_model", "save_model_interval", "device",
                     "threads", "use_tensorboard", "use_wandb", "wandb_mode", "wandb_project", "wandb_team",
                     "wandb_group", "runner", "log_interval", "learner_log_interval", *FOR_HOSTS}  # fmt: skip
@@ -106,32 +100,16 @@ def grouped(runs: Iterable[ArchivedRun]) -> dict[str, dict[str, list[ArchivedRun
 
 def draw(runs: Sequence[ArchivedRun], metric: str, out: Path) -> None:
     """Draw one panel per task and one line per algorithm: the mean over its runs, shaded from least to greatest."""
-    tasks = grouped(runs)
-    n_cols = min(len(tasks), PANELS_PER_ROW)
-    n_rows = -(-len(tasks) // n_cols)
-    figure, axes = plt.subplots(n_rows, n_cols, figsize=(5.5 * n_cols, 4 * n_rows), squeeze=False)
-    for panel, (task, algorithms) in zip(axes.flat, tasks.items(), strict=False):
-        for algorithm, members in algorithms.items():
-            steps, values = aligned([run.series(metric) for run in members])
-            style = style_of(algorithm)
-            panel.plot(steps, values.mean(axis=0), marker=".", label=f"{algorithm} ({_count(members)})",
-                       color=style.colour, linestyle=style.line)  # fmt: skip
-            if len(members) > 1:
-                low, high = values.min(axis=0), values.max(axis=0)
-                panel.fill_between(steps, low, high, color=style.colour, alpha=0.2, linewidth=0)
-        panel.set(title=task, xlabel="environment steps", ylabel=metric.replace("_", " "))
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k
-        panel.grid(alpha=0.3)
-        panel.legend()
-    for panel in axes.flat[len(tasks) :]:
-        panel.remove()
-    figure.tight_layout()
+    tasks = []
+    for task, algorithms in grouped(runs).items():
+        lines = [Line(f"{algorithm} ({_count(members)})", algorithm, [run.series(metric) for run in members])
+                 for algorithm, members in algorithms.items()]  # fmt: skip
+        tasks.append(Curves(task, metric, lines))
+    figure = mean_curves.draw(tasks)
     try:
-        figure.savefig(out, dpi=120)
+        figure.savefig(out)
     except (OSError, ValueError) as why:
         raise UserError(f"--out {out}: the picture cannot be written ({why})") from why
-    finally:
-        plt.close(figure)
 
 
 def _count(runs: Sequence[ArchivedRun]) -> str:

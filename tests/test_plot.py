@@ -8,7 +8,10 @@ import pytest
 
 import main
 import plot
-from plot import Series, aligned, differing, find_runs, style_of
+from comparison import mean_curves
+from comparison.line_styles import style_of
+from comparison.series import Series, aligned
+from plot import differing, find_runs
 from settings import ALGS, config_names
 from utils.errors import UserError
 
@@ -46,12 +49,10 @@ def results(tmp_path):
 
 @pytest.fixture
 def figures(monkeypatch):
-    """The figures that were drawn, still open for a look."""
-    drawn = []
-    monkeypatch.setattr(plot.plt, "close", drawn.append)
-    yield drawn
-    monkeypatch.undo()
-    plot.plt.close("all")
+    """The figures that were drawn."""
+    drawn, draw = [], mean_curves.draw
+    monkeypatch.setattr(mean_curves, "draw", lambda tasks: drawn.append(draw(tasks)) or drawn[-1])
+    return drawn
 
 
 def run(*argv):
