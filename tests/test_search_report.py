@@ -1,5 +1,6 @@
 """A search's report: its best trial, every other one, and what there is to see of a search that is not done."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_the_page_has_the_best_trial_its_seeds_and_where_others_were_stopped(sea
     assert "3: 2 came to the end, 1 stopped at a rung" in page
     assert "PED-ANOVA" in page and page.count('class="plot"') == 2 + 1 + 1 + 3
     assert "--config=tiny_best" in page and (RESULTS / "configs/algs/tiny_best.yaml").is_file()
+
+
+def test_beside_it_lie_all_trials_with_every_seed_and_digit(search):
+    tried(search, BEST, {"lr": 0.01, "double_q": False})
+    page = report()
+    rows = list(csv.DictReader((RESULTS / "report" / "trials.csv").open()))
+    ended, stopped = ({key: text for key, text in row.items() if text} for row in rows)
+    value = pytest.approx(1.5 * 0.05)
+    assert [ended.pop("trial"), ended.pop("state")] == ["0", "complete"] and 'href="trials.csv"' in page
+    assert [float(ended.pop(f"after_{steps}")) for steps in search.rungs] == [value, value, value]
+    assert ended == {"seed_1": "0.05", "seed_2": "0.1", "lr": "0.05", "double_q": "true", "rnn_hidden_dim": "7"}
+    told = {"state": "pruned", "after_4": "0.015", "seed_1": "0.01", "seed_2": "0.02", "double_q": "false"}
+    assert stopped.items() >= told.items() and not {"after_12", "after_36"} & stopped.keys()
 
 
 def test_one_trial_alone_tells_no_importance(search):

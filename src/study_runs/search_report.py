@@ -14,6 +14,7 @@ from typing import Any
 from study_runs.search import seed_value, told_aim
 from study_runs.search_file import Search
 from study_runs.search_runs import folder_of, run_in, words_of
+from study_runs.search_table import TABLE, write_trials
 from utils.commit import commit_of
 from utils.drawing import AGENT_COLOURS
 from utils.errors import UserError
@@ -36,6 +37,7 @@ STYLE = "pre { white-space: pre-wrap; overflow-wrap: anywhere; } .wide { margin:
 ENOUGH = 50  # trials at the end: Optuna wants five in the best tenth
 PALE = "#E9EDF2"  # behind colours of Optuna's that go to white
 COLOURS = {TrialState.COMPLETE: AGENT_COLOURS[0], TrialState.PRUNED: "#BDBDBD", TrialState.RUNNING: AGENT_COLOURS[1]}
+IN_FULL = f'<p class="note">With every seed and digit: <a href="{TABLE}">{TABLE}</a>, beside this page.</p>'
 SAID = {
     TrialState.COMPLETE: "came to the end",
     TrialState.PRUNED: "stopped at a rung",
@@ -46,15 +48,20 @@ SAID = {
 
 
 def write_report(study: Any, search: Search, results: Path, to_run: str) -> Path:
-    """Write the page of what is there, and return where; `to_run` is the command that trains with the best config."""
+    """Write the page of what is there and return where, the trials as CSV beside it.
+
+    `to_run` is the command that trains with the best config.
+    """
     trials = study.get_trials(deepcopy=False)
     ended = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    parts = [_facts(trials, search), _best(study.best_trial, search, results, to_run) if ended else "",
-             _pictures(study, trials, ended, search), _section("Every trial", _trials(trials, search))]  # fmt: skip
+    best = _best(study.best_trial, search, results, to_run) if ended else ""
+    parts = [_facts(trials, search), best, _pictures(study, trials, ended, search),
+             _section("Every trial", IN_FULL + _trials(trials, search))]  # fmt: skip
     answer = _answer(study.best_trial, search) if ended else "No trial came to its end yet."
     body = "\n".join([f'<div class="answer"><p>{escape(answer)}</p></div>', *parts])
     page = results / REPORT / PAGE
     page.parent.mkdir(exist_ok=True)
+    write_trials(trials, search, results, page.with_name(TABLE))
     text = plotly_page(f"Search: {search.name}", body, STYLE)
     write_whole(page, lambda partial: partial.write_text(text, encoding="utf-8"))
     return page
