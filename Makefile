@@ -16,6 +16,9 @@ DEMO_ARGS    := --config=mmsa --env-config=lbf with env_args.key=Foraging-5x5-2p
                 target_update_interval=50 test_interval=5000 log_interval=5000 threads=2 seed=1
 DEMO_RESULTS := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
+# Tests at once: one more than two cores have, since some wait for processes that start or stop.
+PROCESSES    := 3
+
 .PHONY: demo test docs clean bad-torch
 
 demo: $(VENV)/.requirements
@@ -27,7 +30,7 @@ test: $(VENV)/.requirements-dev
 	$(BIN)/ruff check
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=20
 
 docs: $(VENV)/.requirements-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

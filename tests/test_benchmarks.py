@@ -109,6 +109,7 @@ def test_what_a_step_of_a_suite_takes_is_told(tmp_path, monkeypatch, capsys):
     assert many["full"] == many["bytes"] * 51 * 5000 > few["full"]
 
 
+@pytest.mark.slow
 def test_play_is_split_into_its_parts():
     said = output_of("acting", "--rounds", "1")
     assert re.findall(r"^(\w+): \d+ steps/s", said, re.M) == ["qmix", "mmsa"]
@@ -116,6 +117,7 @@ def test_play_is_split_into_its_parts():
     assert sum(shares) == pytest.approx(200, abs=4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_priced_in_time_and_bytes():
     said = output_of("checkpoint", "--config", "qmix", "--rounds", "4", "--every", "2")
     priced = re.findall(r"^ +\d+ ms, checkpoint (\d+) kB, replay (\d+) kB$", said, re.M)
@@ -138,6 +140,7 @@ def test_smax_is_measured_beside_itself():
 
 
 @needs("gymma")
+@pytest.mark.slow
 def test_what_the_doors_cost_is_told():
     row = r"^\| (.*) \| (auto|concat) \| (\d+) \| (\S+) \(.* to .*\) \|$"
     rows = re.findall(row, output_of("door", "--blocks", "3"), re.M)
@@ -153,12 +156,14 @@ def test_workers_are_counted():
     assert re.findall(r"^(\d) workers: \d+ steps/s", said, re.M) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_best_checkpoint_is_told():
     said = output_of("best_checkpoint", "--episodes", "2")
     sizes = dict(re.findall(r"^(\w+): evaluation \S+ s, keeping the best \d+ ms, (\S+) MB$", said, re.M))
     assert sizes.keys() == {"qmix", "mmsa"} and 0.1 < float(sizes["qmix"]) < float(sizes["mmsa"]) < 10
 
 
+@pytest.mark.slow
 def test_suites_are_trained_on_and_laid_out_in_a_table(tmp_path):
     said = output_of("suites", "--tasks", "lbf", "--algs", "vdn", "--results", str(tmp_path), "--settings", "t_max=100")
     head, line, row = said.splitlines()

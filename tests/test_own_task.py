@@ -422,7 +422,7 @@ def test_the_page_on_your_own_task_works_as_it_stands(beside, capsys):
     small = ["batch_size=8", "batch_size_run=4", "test_interval=1000", "test_nepisode=4", "device=cpu"]
     for program, *given in commands("your-own-task.md"):
         given += small if given[0].startswith("--config") else []
-        steps = 240 if "resume=latest" in given else 120
+        steps = 120 if "resume=latest" in given else 60
         code = PROGRAMS[program].main([re.sub(r"t_max=\d+", f"t_max={steps}", word) for word in given])
         out, err = capsys.readouterr()
         if given == ["--task", "meeting"]:

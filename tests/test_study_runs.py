@@ -164,14 +164,14 @@ def test_stop_ends_what_a_killed_driver_has_left_and_says_when_there_is_nothing(
 
 
 def test_a_run_that_is_killed_is_resumed_and_ends_as_it_would_have():
-    path = write(t_max=2000, save_model_interval=100)
+    path = write(t_max=1200, save_model_interval=100)
     with running(STUDY, "run", path) as driver:
         wait_until(lambda: list(Path().rglob("checkpoints/t_*")) or driver.poll() is not None, WAIT)
         (pid,) = left_running()
         os.kill(int(pid), signal.SIGKILL)
         out, _ = driver.communicate(timeout=WAIT)
     assert driver.returncode == 0 and "exit code -9" in out and "goes on in" in out
-    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="2000",
+    whole = play("vdn", "matrix_game", "whole", **{"env_args.key": "two_step"}, absolute_factor="1", t_max="1200",
                  save_model_interval="100")  # fmt: skip
     same_run(whole, folders()[0])
 
@@ -244,6 +244,7 @@ def test_a_ray_cluster_does_the_same_runs():
 
 
 @needs_ray
+@pytest.mark.slow
 def test_a_stop_reaches_the_runs_on_a_ray_cluster():
     path = write(**ENDLESS)
     with running(STUDY, "run", path, "--ray", "local") as driver:
