@@ -11,7 +11,8 @@ FILE = """\
 algorithms: [vdn, iql]
 tasks: [{env_config: matrix_game, env_args.key: climbing}]
 seeds: [1, 2, 3]
-settings: {t_max: 3600, test_interval: 1000, test_nepisode: 4, batch_size: 8, rnn_hidden_dim: 8, local_results_path: out}
+settings: {t_max: 3600, test_interval: 1000, test_nepisode: 4, batch_size: 8,
+           rnn_hidden_dim: 8, local_results_path: out}
 """
 
 
