@@ -79,6 +79,7 @@ def test_growth_is_told_with_times_memory_and_an_exponent():
     assert all(int(figure) > 0 for figure in told.groups()[:4]) and float(told[5]) < 3
 
 
+@pytest.mark.slow
 def test_updates_are_timed_with_episodes_of_one_length_and_of_many():
     said = output_of("lengths", "--product", "plain", "--algs", "qmix", "--updates", "2")
     told = re.findall(r"^qmix, (full|varying): (\S+) ms an update, (\S+) µs a row$", said, re.M)

@@ -51,8 +51,9 @@ def test_every_kind_is_run_once_and_nothing_is_left(tmp_path, monkeypatch, capsy
 
 def test_the_study_is_written_again_with_equal_minutes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "s.yaml").write_text(FILE.replace("[vdn, iql]", "[vdn, {config: mmsa, rollout_horizon: 2}, ippo]"))
-    assert study.main(["plan", "s.yaml", "--steps", "240", "--equal-minutes", "equal"]) == 0
+    large = FILE.replace("rnn_hidden_dim: 8", "rnn_hidden_dim: 64")  # so that MMSA is the dearest, on any day
+    (tmp_path / "s.yaml").write_text(large.replace("[vdn, iql]", "[vdn, {config: mmsa, rollout_horizon: 2}, ippo]"))
+    assert study.main(["plan", "s.yaml", "--steps", "400", "--equal-minutes", "equal"]) == 0
     (path,) = (tmp_path / "equal").iterdir()
     assert f"{path.relative_to(tmp_path)}: updates_per_run vdn " in capsys.readouterr().out
     before, after = read_study(tmp_path / "s.yaml")[1], read_study(path)[1]
@@ -62,7 +63,7 @@ def test_the_study_is_written_again_with_equal_minutes(tmp_path, monkeypatch, ca
     assert (after.tasks, after.seeds, after.settings) == (before.tasks, before.seeds, before.settings)
     mine = path.read_text() + "# mine\n"
     path.write_text(mine)
-    assert study.main(["plan", "s.yaml", "--steps", "240", "--equal-minutes", "equal"]) == 2
+    assert study.main(["plan", "s.yaml", "--steps", "400", "--equal-minutes", "equal"]) == 2
     out, err = capsys.readouterr()
     assert not out and "is there already; remove it" in err and err.count("\n") == 1 and path.read_text() == mine
 
