@@ -14,6 +14,7 @@ import numpy as np
 from answers import command
 
 from comparison import mean_curves
+from comparison.group_charts import counted
 from comparison.mean_curves import Curves, Line
 from comparison.series import Series
 
@@ -37,7 +38,7 @@ def read(paths: list[Path], only: list[str]) -> Found:
 def panels(found: Found) -> list[Curves]:
     """Return what each panel shows, a line for each algorithm; the first word of its name has its style."""
     return [
-        Curves(task, figure, [Line(f"{label} ({len(seeds)} seed{'s' * (len(seeds) > 1)})", label.split()[0],
+        Curves(task, figure, [Line(counted(label, len(seeds)), label.split()[0],
                                    [Series(*np.array(sorted(points)).T) for points in seeds.values()])
                               for label, seeds in sorted(lines.items())])
         for (task, figure), lines in found.items()

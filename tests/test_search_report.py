@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsers import NEEDS_CHROMIUM, set_width
+from made_archives import series, write
 from processes import WAIT
 from test_search import FILE, reaches_its_lr
 
@@ -13,6 +14,7 @@ import main
 import study as program
 from study_runs.search_command import DRIVER_LOCK
 from study_runs.search_file import read_search
+from study_runs.search_runs import folder_of
 from utils import locks
 
 optuna = pytest.importorskip("optuna")
@@ -78,6 +80,16 @@ def test_beside_it_lie_all_trials_with_every_seed_and_digit(search):
     assert ended == {"seed_1": "0.05", "seed_2": "0.1", "lr": "0.05", "double_q": "true", "rnn_hidden_dim": "7"}
     told = {"state": "pruned", "after_4": "0.015", "seed_1": "0.01", "seed_2": "0.02", "double_q": "false"}
     assert stopped.items() >= told.items() and not {"after_12", "after_36"} & stopped.keys()
+
+
+def test_a_seeds_value_is_that_of_the_last_rung_and_none_where_its_run_was_taken_away(search):
+    folder = folder_of(RESULTS, tried(search, BEST).best_trial.params)
+    (metrics,) = folder.glob("seed2/sacred/*/*/*/metrics.json")
+    write(metrics.parent, metrics.name, {"test_return_mean": series([0, 4, 12, 36], [0, 0, 0, 0.75], [0, 1, 2, 3])})
+    shutil.rmtree(folder / "seed1")
+    report()
+    (row,) = csv.DictReader((RESULTS / "report" / "trials.csv").open())
+    assert (row["seed_1"], row["seed_2"]) == ("", "0.25")
 
 
 def test_one_trial_alone_tells_no_importance(search):

@@ -154,6 +154,17 @@ def value_of(search: Search, folder: Path, t_max: int) -> float:
     return float(np.mean(values))
 
 
+def reached(trial: Any) -> list[float]:
+    """Return a trial's value at each rung that it came to."""
+    return [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+
+
+def seed_values(search: Search, folder: Path, t_max: int) -> list[float]:
+    """Return what each seed of a trial has by the end of a rung of `t_max` steps; NaN where its run was taken away."""
+    runs = [run_in(folder, seed) for seed in search.file.seeds]
+    return [float("nan") if run is None else seed_value(search, run, t_max) for run in runs]
+
+
 def seed_value(search: Search, run: Path, t_max: int) -> float:
     """Return what the search aims at of a run, by what it had logged by the end of a rung of `t_max` steps."""
     try:

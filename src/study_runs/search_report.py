@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from study_runs.search import seed_value, told_aim
+from study_runs.search import reached, seed_values, told_aim
 from study_runs.search_file import Search
-from study_runs.search_runs import folder_of, run_in, words_of
+from study_runs.search_runs import folder_of, words_of
 from study_runs.search_table import TABLE, write_trials
 from utils.commit import commit_of
 from utils.drawing import AGENT_COLOURS
@@ -89,16 +89,11 @@ def _facts(trials: Sequence[Any], search: Search) -> str:
 def _best(best: Any, search: Search, results: Path, to_run: str) -> str:
     """Return its settings, its value and every seed's, or a dash for a seed whose run has been taken away."""
     folder = folder_of(results, best.params)
-    rows: list[tuple[str, Any]] = [(str(seed), _seed(search, folder, seed)) for seed in search.file.seeds]
+    seeds = zip(map(str, search.file.seeds), seed_values(search, folder, search.rungs[-1]), strict=True)
     settings = table(words_of(best.params).items(), ("setting", "value"))
-    values = table([*rows, ("mean", best.value)], ("seed", search.file.metric))
+    values = table([*seeds, ("mean", best.value)], ("seed", search.file.metric))
     where = f"<p class=\"note\">Its runs: {escape(str(folder))}. To train with these settings:</p>"
     return _section(f"Trial {best.number}, the best", settings + values + where + f"<pre>{escape(to_run)}</pre>")
-
-
-def _seed(search: Search, folder: Path, seed: int) -> float:
-    run = run_in(folder, seed)
-    return float("nan") if run is None else seed_value(search, run, search.rungs[-1])
 
 
 def _pictures(study: Any, trials: Iterable[Any], ended: Sequence[Any], search: Search) -> str:
@@ -132,8 +127,7 @@ def _rungs(trials: Iterable[Any], search: Search) -> go.Figure:
     """Return what each trial had at each rung."""
     figure = go.Figure()
     for trial in trials:
-        if trial.intermediate_values:
-            values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+        if values := reached(trial):
             colour = COLOURS.get(trial.state, COLOURS[TrialState.RUNNING])
             figure.add_scatter(x=search.rungs[: len(values)], y=values, name=f"trial {trial.number}",
                                mode="lines+markers", marker={"color": colour}, showlegend=False)  # fmt: skip
@@ -159,7 +153,7 @@ def _trials(trials: Iterable[Any], search: Search) -> str:
 
 
 def _row(trial: Any, search: Search) -> list[Any]:
-    values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+    values = reached(trial)
     words = words_of(trial.params)
     missing = [float("nan")] * (len(search.rungs) - len(values))
     return [str(trial.number), SAID[trial.state], *values, *missing, *(words.get(key, "") for key in search.axes)]

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from study_runs.search import seed_value
+from study_runs.search import reached, seed_values
 from study_runs.search_file import Search
-from study_runs.search_runs import folder_of, run_in, words_of
+from study_runs.search_runs import folder_of, words_of
 from utils.files import write_whole
 
 TABLE = "trials.csv"
@@ -18,27 +18,30 @@ def write_trials(trials: Iterable[Any], search: Search, results: Path, path: Pat
 
     Values have all their digits. A cell is empty where a trial did not come so far, or a seed's run was taken away.
     """
-    seeds = search.file.seeds
-    header = ["trial", "state", *(f"after_{steps}" for steps in search.rungs), *(f"seed_{seed}" for seed in seeds)]
+    header = ["trial", "state", *map(_at, search.rungs), *map(_of, search.file.seeds), *search.axes]
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow([*header, *search.axes])
+            table = csv.DictWriter(file, header, lineterminator="\n")
+            table.writeheader()
             table.writerows(_rows(trials, search, results))
 
     write_whole(path, write)
 
 
-def _rows(trials: Iterable[Any], search: Search, results: Path) -> Iterator[list[Any]]:
+def _rows(trials: Iterable[Any], search: Search, results: Path) -> Iterator[dict[str, Any]]:
     for trial in trials:
-        values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
-        words = words_of(trial.params)
-        seeds: list[str | float] = [""] * len(search.file.seeds)
-        if values:
-            folder, rung = folder_of(results, trial.params), search.rungs[len(values) - 1]
-            runs = [run_in(folder, seed) for seed in search.file.seeds]
-            seeds = ["" if run is None else seed_value(search, run, rung) for run in runs]
-        missing = [""] * (len(search.rungs) - len(values))
-        settings = [words.get(key, "") for key in search.axes]
-        yield [trial.number, trial.state.name.lower(), *values, *missing, *seeds, *settings]
+        row = {"trial": trial.number, "state": trial.state.name.lower()} | words_of(trial.params)
+        if values := reached(trial):
+            row |= {_at(steps): value for steps, value in zip(search.rungs, values, strict=False)}
+            found = seed_values(search, folder_of(results, trial.params), search.rungs[len(values) - 1])
+            row |= {_of(seed): value for seed, value in zip(search.file.seeds, found, strict=True) if value == value}
+        yield row
+
+
+def _at(steps: int) -> str:
+    return f"after_{steps}"
+
+
+def _of(seed: int) -> str:
+    return f"seed_{seed}"
