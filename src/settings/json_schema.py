@@ -6,11 +6,10 @@ Texts in the place of numbers, as a command line gives them, are not for a schem
 """
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from settings.schema import LARGEST_INT, Setting, Value
+from settings.schema import LARGEST_FLOAT, LARGEST_INT, SMALLEST_FLOAT, Setting, Value
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PRINTED = r"[^\u0000-\u001f\u007f-\u009f]+$"
@@ -107,5 +106,8 @@ def _bounds(setting: Setting) -> dict[str, float]:
         if setting.kind == "int" and not abs(end) < LARGEST_INT:
             found[long] = sign * LARGEST_INT
         elif not math.isfinite(end) and not closed:
-            found[short] = sign * sys.float_info.max
+            found[short] = sign * LARGEST_FLOAT
+        elif setting.kind == "float" and end == 0 and not closed:
+            found[short] = -sign * SMALLEST_FLOAT
+            del found[long]
     return found

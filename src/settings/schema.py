@@ -14,6 +14,8 @@ Value = int | float | bool | str | None
 DECLARATION_FORM = "`# float [0, 1]: meaning`, or int, bool, str, {one, two}, each also with ` or null`, ` or auto`"
 _NULLS = ("null", "None")
 LARGEST_INT = 2**53  # below it every integer survives float notation (2e6) and JSON unchanged
+# What networks compute with has 32 bits: an ε below is 0 there, where 0 / 0 is no number; a weight above is infinite.
+SMALLEST_FLOAT, LARGEST_FLOAT = 2.0**-126, 2.0**127 * (2 - 2.0**-23)
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _NUMBER = rf"[+-]?(?:\.?inf|(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?)"
 _DECLARATION = re.compile(
@@ -55,6 +57,13 @@ def _to_float(text: str) -> float | None:
         return None
     number = float(text.replace(".inf", "inf"))
     return None if math.isinf(number) and "inf" not in text else number
+
+
+def in_32_bits(number: float) -> float:
+    """Return what a number is in 32 bits where that is 0 or infinite, and the number itself elsewhere."""
+    if abs(number) < SMALLEST_FLOAT:
+        return 0.0
+    return math.copysign(math.inf, number) if abs(number) > LARGEST_FLOAT else number
 
 
 def _to_int(text: str) -> int | None:
@@ -144,7 +153,9 @@ class Setting:
         if self.kind == "arguments":
             return read_object(text)
         number = _to_int(text) if self.kind == "int" else _to_float(text)
-        return number if number is not None and self.range is not None and number in self.range else None
+        if number is None or self.range is None or number not in self.range:
+            return None
+        return number if self.kind == "int" or in_32_bits(number) in self.range else None
 
     def _refusal(self, raw: str) -> UserError:
         text, why = raw.strip(), ""
@@ -154,6 +165,8 @@ class Setting:
             why = "unprintable character, "
         elif self.kind == "int" and re.fullmatch(_NUMBER, text) and abs(float(text)) >= LARGEST_INT:
             why = "beyond 2**53, "
+        elif self.range is not None and (number := _to_float(text)) is not None and number in self.range:
+            why = f"{in_32_bits(number):g} in 32 bits, "
         place = f"{self.file}:{self.line}"
         return UserError(f"{self.key}={shown(raw)}: {why}must be {self.allowed} ({place})")
 
