@@ -25,14 +25,22 @@ def output_of(name, *args):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=4 * WAIT).stdout
 
 
-def test_an_update_is_measured_part_by_part():
-    smaller = ("--settings", "rnn_hidden_dim=32", "grad_norm_clip=5")
-    said = output_of("train_step", "--batch-size", "2", "--repeats", "1", "--threads", "2", *smaller)
-    for alg, parts in (("qmix", 6), ("mmsa", 8)):
-        table = said.split(f"\n{alg}: ")[1].split("\n\n")[0]
-        assert re.match(r"\d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
-        assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
-        assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
+@pytest.mark.parametrize(("alg", "parts"), [("qmix", 6), ("mmsa", 8)])
+def test_an_update_is_measured_part_by_part(alg, parts, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import train_step
+
+    sizes = {"rnn_hidden_dim": "32", "grad_norm_clip": "5"}
+    words = Namespace(shape="lbf", device="cpu", threads=2, repeats=1, batch_size=2, settings=sizes)
+    threads = th.get_num_threads()
+    try:
+        train_step.report(alg, words, rate=1e9)
+    finally:
+        th.set_num_threads(threads)
+    table = capsys.readouterr().out
+    assert re.match(rf"\n{alg}: \d+\.\d ms per update .*, peak memory \d+ MiB\n  \d+\.\d GFLOP", table)
+    assert len(re.findall(r"^  [A-Za-z ]+ \d+\.\d ms$", table, re.M)) == parts
+    assert re.search(r"^  shared by 2 processes: \d+\.\d ms$", table, re.M)
 
 
 def test_the_steps_of_a_method_that_dreams_are_measured_apart(monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """An archived run is opened again with its own settings and networks, and nothing in it is believed blindly."""
 
 import json
+import shutil
 
 import pytest
 import torch as th
@@ -12,9 +13,16 @@ from training.reopen import reopen
 from utils.errors import UserError
 
 
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    where = tmp_path_factory.mktemp("played")
+    return play("mmsa", results=where, lr="0.002", rnn_hidden_dim="16", grad_norm_clip="inf", seed="7")
+
+
 @pytest.fixture
-def folder(tmp_path):
-    return play("mmsa", results=tmp_path / "r", lr="0.002", rnn_hidden_dim="16", grad_norm_clip="inf", seed="7")
+def folder(played, tmp_path):
+    """Return a run's folder that a test may spoil."""
+    return shutil.copytree(played, tmp_path / "r" / "sacred" / "two_step" / "mmsa" / "1")
 
 
 def test_settings_and_networks_are_those_of_the_checkpoint(folder):

@@ -40,22 +40,16 @@ def test_as_many_updates_as_fit_into_the_dearest_ones_time(updates, training, le
     assert equal_updates(updates, training, learning, dearest) == expected
 
 
-def test_every_kind_is_run_once_and_nothing_is_left(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "s.yaml").write_text(FILE)
-    assert study.main(["plan", "s.yaml", "--steps", "200"]) == 0
-    out = capsys.readouterr().out
-    assert out.count("for each of 3") == 2 and "one after the other" in out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
-
-
-def test_the_study_is_written_again_with_equal_minutes(tmp_path, monkeypatch, capsys):
+def test_every_kind_is_run_once_and_the_study_written_again_with_equal_minutes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     large = FILE.replace("rnn_hidden_dim: 8", "rnn_hidden_dim: 64")  # so that MMSA is the dearest, on any day
     (tmp_path / "s.yaml").write_text(large.replace("[vdn, iql]", "[vdn, {config: mmsa, rollout_horizon: 2}, ippo]"))
     assert study.main(["plan", "s.yaml", "--steps", "400", "--equal-minutes", "equal"]) == 0
     (path,) = (tmp_path / "equal").iterdir()
-    assert f"{path.relative_to(tmp_path)}: updates_per_run vdn " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.count("for each of 3") == 3 and "one after the other" in out
+    assert f"{path.relative_to(tmp_path)}: updates_per_run vdn " in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["equal", "s.yaml"]  # of short runs nothing is left
     before, after = read_study(tmp_path / "s.yaml")[1], read_study(path)[1]
     vdn, mmsa, ippo = after.algorithms
     assert int(vdn["updates_per_run"]) > 2 == int(mmsa["updates_per_run"]) and mmsa["rollout_horizon"] == "2"
