@@ -90,12 +90,12 @@ SAID = ("key", "map_name", "scenario", "kind", "common_reward", "action_space") 
 DRAWN = ("lbf", "matrix_game", "mamujoco", "gymma")
 
 
-def params(names=tuple(ENVS)):
-    """The cases of some environments, skipped where their package is missing."""
+def params(names=tuple(ENVS), **limits):
+    """The cases of some environments, skipped where their package is missing; `limits` in place of their own."""
     return [
         pytest.param(
             name,
-            env_args,
+            env_args | {word: limit for word, limit in limits.items() if word in env_args},
             id=f"{name}-{'-'.join(str(env_args[word]) for word in SAID if word in env_args)}",
             marks=needs("vmas" if str(env_args.get("key")).startswith("vmas-") else name),
         )
@@ -105,7 +105,8 @@ def params(names=tuple(ENVS)):
 
 
 every_env = pytest.mark.parametrize("name, env_args", params([*ENVS, "counting", "acting"]))
-DRAWN_CASES = [case for case in params(DRAWN) if case.values[1].get("key") not in UNDRAWN]
+# a picture takes longer than a step: short episodes
+DRAWN_CASES = [case for case in params(DRAWN, episode_limit=4) if case.values[1].get("key") not in UNDRAWN]
 
 
 @pytest.fixture(autouse=True)
