@@ -52,7 +52,7 @@ def _work(argv: Sequence[str]) -> None:
         settings = resolve(command.config, command.env_config, command.updates, CONFIG_DIR)
     from training.start import work
 
-    work(settings, command.verb is not None)
+    work(settings, command.verb is not None, given=command.updates)
 
 
 if __name__ == "__main__":

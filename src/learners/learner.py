@@ -62,6 +62,8 @@ class Learner(ABC):
     STANDARDISES: ClassVar[bool] = False
     # Whether its forward passes may be taken in bfloat16 (autocast), with losses in float32.
     AUTOCASTS: ClassVar[bool] = False
+    # Settings that every config has and that do nothing here.
+    IGNORES: ClassVar[frozenset[str]] = frozenset()
     # Settings that are first read while learning. One that is missing is to be told before that.
     READS_LATER: ClassVar[tuple[str, ...]] = ()
 

@@ -34,7 +34,7 @@ def train(config: str, env_config: str, settings: Mapping[str, Any] | None = Non
     Raises `UserError` before anything is written for a mistake, `RunFailedError` where the run fails.
     """
     given = _texts({**(settings or {}), **more})
-    return work(resolve(config, env_config, given, CONFIG_DIR), archived=False)
+    return work(resolve(config, env_config, given, CONFIG_DIR), archived=False, given=given)
 
 
 def resume(run: str | Path, **changes: Any) -> Path:
