@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tiny_runs import LBF, read, words
+from tiny_runs import DREAMS, LBF, read, words
 
 import main
 from settings import declared_settings
@@ -33,7 +33,7 @@ MODEST = {
     "rollout_horizon": 3,
 }  # fmt: skip
 ENDLESS = {"t_max", "test_nepisode", "updates_per_run", "threads", "batch_size_run", "rollout_horizon"}
-ALGS = ["qmix", "mmsa", "mmsa_paper", "iql"]
+SIZES = {"qmix": {}, "mmsa": {}, "mmsa_paper": {}, "iql": {}, "mappo": {}, "coma": {}, "dmawm": DREAMS, "mabl": DREAMS}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ FUZZED = {  # by pair of configs: what may be set, besides where results go and 
         for key, setting in declared_settings(alg, env, main.CONFIG_DIR).items()
         if key not in ("local_results_path", "checkpoint_path", "runner", "use_tensorboard", "env")
     }
-    for alg in ALGS
+    for alg in SIZES
     for env in ("matrix_game", "lbf")
 }
 
@@ -106,7 +106,7 @@ def command_lines(draw):
     known = FUZZED[alg, env]
     keys = draw(st.lists(st.sampled_from(sorted(known)), max_size=3, unique=True))
     chosen = {key: draw(value_of(known[key])) for key in keys}
-    base = SHORT | (LBF if env == "lbf" else {})
+    base = SHORT | (LBF if env == "lbf" else {}) | SIZES[alg]
     return words(alg, env, base | chosen)
 
 
