@@ -4,8 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from comparison.intervals import Summary, mean_interval, median_quartiles, summary
+from comparison.intervals import Summary, difference, mean_interval, median_quartiles, summary
 from comparison.series import area_under
 from comparison.verdicts import judged
 
@@ -122,6 +123,19 @@ def test_a_single_run_per_task_has_no_bootstrap_interval():
     assert np.isnan(aggregates.iqm(lone)[1:]).all() and np.isfinite(aggregates.iqm(lone)[0])
     assert np.isnan(aggregates.improvement(lone, RNG.random((5, 3)))[1:]).all()
     assert np.isnan(aggregates.profile(lone).low).all()
+
+
+def test_a_difference_has_welchs_interval():
+    one, other = np.array([0.9, 0.7, 0.8, 1.0, 0.6]), np.array([0.5, 0.1, 0.4])
+    low, high = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert difference(one, other) == pytest.approx((0.8 - 1 / 3, low, high))
+    assert difference(other, one) == pytest.approx((1 / 3 - 0.8, -high, -low))
+
+
+@pytest.mark.parametrize("one, other", [([1.0], [0.5, 0.6]), ([1.0, 1.0], [0.5, 0.5])])
+def test_a_difference_without_spread_has_no_interval(one, other):
+    centre, low, high = difference(np.array(one), np.array(other))
+    assert centre == pytest.approx(np.mean(one) - np.mean(other)) and np.isnan(low) and np.isnan(high)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from comparison.evaluations import AXES, smoothed
-from comparison.intervals import summary
+from comparison.intervals import Difference, difference, summary
 from comparison.pooling import Group, Line
 from comparison.series import Series, area_under, until
 from comparison.verdicts import judged
@@ -34,11 +34,15 @@ class Equal(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What may be said of two lines at the end of an axis, in words for `AT_END` and `MEAN`."""
+    """What may be said of two lines at the end of an axis, in words for `AT_END` and `MEAN`.
+
+    `more`: what the first has more of each.
+    """
 
     first: str
     second: str
     says: Mapping[str, str]
+    more: Mapping[str, Difference]
 
 
 def machines_of(group: Group) -> list[str]:
@@ -81,7 +85,8 @@ def pairs(group: Group, equal: Equal) -> Iterator[Pair]:
     """Yield what may be said of every two lines, by the 95% intervals of their means."""
     for first, second in combinations(equal.scores, 2):
         says = {name: _said(first, second, name, equal, bool(group.forced)) for name in (AT_END, MEAN)}
-        yield Pair(first, second, says)
+        one, other = equal.scores[first], equal.scores[second]
+        yield Pair(first, second, says, {name: difference(one[name], other[name]) for name in says})
 
 
 def _said(first: str, second: str, name: str, equal: Equal, forced: bool) -> str:

@@ -9,7 +9,7 @@ from comparison.equal import MEAN, Equal, equals, pairs
 from comparison.evaluations import AXES
 from comparison.intervals import summary
 from comparison.pooling import Group
-from comparison.tables import Table, forced_of, with_bounds
+from comparison.tables import BY_WELCH, DIFFERENCE, Table, forced_of, with_bounds
 
 NOTES = (
     "Every axis ends where the first run of these lines does, and all are compared there: by their value, and by their "
@@ -20,7 +20,7 @@ NOTES = (
 
 def equal_tables(groups: Sequence[Group]) -> list[Table]:
     """Return a table of scores and one of verdicts, none where no two lines can be compared."""
-    shown, data, said = [], [], []
+    shown, data, said, told = [], [], [], []
     for group in groups:
         for equal in equals(group):
             where = _where(group, equal)
@@ -30,15 +30,18 @@ def equal_tables(groups: Sequence[Group]) -> list[Table]:
                              | {name: with_bounds(one) for name, one in found.items()})  # fmt: skip
                 data += [{**where, "up to": equal.end, "algorithm": label, "score": name, **one._asdict()}
                          for name, one in found.items()]  # fmt: skip
-            said += [{**where, "first": pair.first, "second": pair.second, **pair.says} for pair in pairs(group, equal)]
+            for pair in pairs(group, equal):
+                words = {**where, "first": pair.first, "second": pair.second, **pair.says}
+                said.append(words | {f"{name}, difference": with_bounds(more) for name, more in pair.more.items()})
+                told.append(words | {f"{name}, {column}": getattr(more, place) for name, more in pair.more.items()
+                                     for column, place in DIFFERENCE.items()})  # fmt: skip
     if not shown:
         return []
-    verdicts = pd.DataFrame(said)
     return [
         Table("equal", "At equal steps, updates and minutes", pd.DataFrame(shown), pd.DataFrame(data),
               (*NOTES, *forced_of(groups))),
-        Table("equal-comparisons", "Comparisons at equal steps, updates and minutes", verdicts, verdicts,
-              forced_of(groups)),
+        Table("equal-comparisons", "Comparisons at equal steps, updates and minutes", pd.DataFrame(said),
+              pd.DataFrame(told), (BY_WELCH, *forced_of(groups))),
     ]  # fmt: skip
 
 

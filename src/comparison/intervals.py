@@ -31,6 +31,28 @@ def mean_interval(values: np.ndarray) -> np.ndarray:
     return np.stack([mean, mean - half, mean + half])
 
 
+class Difference(NamedTuple):
+    """The difference of two means and the bounds of its 95% interval; NaN where there are too few runs to tell."""
+
+    centre: float
+    low: float
+    high: float
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> Difference:
+    """Return the mean of ``one (s,)`` less that of ``other (s',)``, with Welch's interval: variances may differ.
+
+    Runs of one seed are no pairs: methods that see other observations share nothing but the number.
+    """
+    centre = float(one.mean() - other.mean())
+    if min(len(one), len(other)) < 2 or one.std() + other.std() == 0:
+        return Difference(centre, np.nan, np.nan)
+    squares = [found.var(ddof=1) / len(found) for found in (one, other)]  # of the means' standard errors
+    freedom = sum(squares) ** 2 / sum(s**2 / (len(v) - 1) for s, v in zip(squares, (one, other), strict=True))
+    half = float(student_t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(sum(squares)))
+    return Difference(centre, centre - half, centre + half)
+
+
 def median_quartiles(values: np.ndarray) -> np.ndarray:
     """Return median, lower and upper quartile of ``values (s, ...)`` over runs, ``(3, ...)``."""
     low, centre, high = np.percentile(values, [QUARTILES[0], 50, QUARTILES[1]], axis=0)

@@ -19,6 +19,8 @@ from comparison.scores import scores
 from comparison.verdicts import basis, verdicts
 
 DASH = "–"
+BY_WELCH = "Differences of means with Welch's 95% interval, for one pair: of twenty pairs without any, one leaves out 0"
+DIFFERENCE = {"difference": "centre", "difference low": "low", "difference high": "high"}  # columns of a CSV
 LATEX = str.maketrans({  # what pandas does for cells and not for captions
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     **{letter: "\\" + letter for letter in "&%$#_{}"},
@@ -94,9 +96,12 @@ def settings_table(groups: Sequence[Group]) -> Table | None:
 
 def verdict_table(groups: Sequence[Group]) -> Table:
     """Return what may be said of every two lines of a group."""
-    rows = [(group.title, basis(group), *verdict) for group in groups for verdict in verdicts(group)]
+    found = [(group, verdict) for group in groups for verdict in verdicts(group)]
+    rows = [(group.title, basis(group), one.first, one.second, one.says) for group, one in found]
     frame = pd.DataFrame(rows, columns=["task", "score", "higher mean", "lower mean", "what it says"])
-    return Table("comparisons", "Comparisons", frame, frame, forced_of(groups))
+    shown = frame.assign(difference=[with_bounds(one.more) for _, one in found])
+    data = frame.assign(**{name: [getattr(one.more, place) for _, one in found] for name, place in DIFFERENCE.items()})
+    return Table("comparisons", "Comparisons", shown, data, (BY_WELCH, *forced_of(groups)))
 
 
 def aggregate_table(found: Aggregates, ranges: Mapping[str, Range], groups: Sequence[Group]) -> Table:

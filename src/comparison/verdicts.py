@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from comparison.intervals import Summary, summary
+from comparison.intervals import Difference, Summary, difference, summary
 from comparison.pooling import Group, Line
 from comparison.scores import scores
 
@@ -14,11 +14,12 @@ FOREIGN = "no verdict: runs of another framework, of which too little is known"
 
 
 class Verdict(NamedTuple):
-    """A sentence's worth on two lines of a group: `says` puts `first` beside `second`."""
+    """A sentence's worth on two lines of a group: `says` puts `first` beside `second`, `more` is what it has more."""
 
     first: str
     second: str
     says: str
+    more: Difference
 
 
 def basis(group: Group) -> str:
@@ -35,12 +36,14 @@ def verdicts(group: Group) -> list[Verdict]:
 
 
 def _verdict(a: Line, b: Line, group: Group, name: str) -> Verdict:
-    first, second = (summary(scores(line, group.metric)[name], "mean_interval") for line in (a, b))
-    if first.centre < second.centre:
-        a, b, first, second = b, a, second, first
+    higher, lower = scores(a, group.metric)[name], scores(b, group.metric)[name]
+    if higher.mean() < lower.mean():
+        a, b, higher, lower = b, a, lower, higher
+    more = difference(higher, lower)
     if a.framework or b.framework:
-        return Verdict(a.label, b.label, FOREIGN)
-    return Verdict(a.label, b.label, judged(first, second, forced=bool(group.forced)))
+        return Verdict(a.label, b.label, FOREIGN, more)
+    first, second = (summary(found, "mean_interval") for found in (higher, lower))
+    return Verdict(a.label, b.label, judged(first, second, forced=bool(group.forced)), more)
 
 
 def judged(higher: Summary, lower: Summary, forced: bool) -> str:
