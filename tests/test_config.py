@@ -190,6 +190,7 @@ def test_refused_values_are_named_in_one_line_with_the_place_of_the_declaration(
         ("horizon", "x", "horizon=x: must be an int in [0, 9] or null (config/default.yaml:6)"),
         ("runner", "x", "runner=x: must be one of episode, parallel, vector (config/default.yaml:11)"),
         ("evaluate", "", "evaluate=: empty value, must be true or false (config/default.yaml:14)"),
+        ("horizon", "4.5", "horizon=4.5: must be an int in [0, 9] or null (config/default.yaml:6)"),
         ("lr", "1e-60", "lr=1e-60: 0 in 32 bits, must be a float in (0, 1] (config/default.yaml:3)"),
         ("offset", "-1e39", "offset=-1e39: -inf in 32 bits, must be a float in (-inf, inf) (config/default.yaml:8)"),
         ("t_max", "1e30", "t_max=1e30: beyond 2**53, must be an int in [1, inf) (config/default.yaml:5)"),

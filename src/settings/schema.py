@@ -165,8 +165,10 @@ class Setting:
             why = "unprintable character, "
         elif self.kind == "int" and re.fullmatch(_NUMBER, text) and abs(float(text)) >= LARGEST_INT:
             why = "beyond 2**53, "
-        elif self.range is not None and (number := _to_float(text)) is not None and number in self.range:
-            why = f"{in_32_bits(number):g} in 32 bits, "
+        elif self.kind == "float" and self.range is not None:
+            number = _to_float(text)
+            if number is not None and number in self.range:
+                why = f"{in_32_bits(number):g} in 32 bits, "
         place = f"{self.file}:{self.line}"
         return UserError(f"{self.key}={shown(raw)}: {why}must be {self.allowed} ({place})")
 
