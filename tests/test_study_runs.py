@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -124,9 +125,11 @@ def test_a_second_signal_ends_driver_and_runs_at_once():
 def _listens():
     """Say whether the run's process catches SIGTERM, as it does from the beginning of its training on."""
     for pid in left_running():
-        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
-        if int(caught[1], 16) >> (signal.SIGTERM - 1) & 1 and b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return True
+        with suppress(OSError):  # a child that has ended meanwhile
+            caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"main.py" in command and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+                return True
     return False
 
 
