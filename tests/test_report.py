@@ -153,6 +153,15 @@ def test_nobody_is_called_better_where_intervals_overlap(tmp_path):
     out = report(tmp_path / "results")
     assert "no clear difference" in page(out).text
     assert "better" not in (page(out).text + (out / "comparisons.csv").read_text()).lower()
+    (final,) = rows(out / "comparisons.csv")
+    # both deviations are 0.158: a standard error of 0.1, and t of 8 degrees of freedom is 2.306
+    assert (final["higher mean"], final["lower mean"]) == ("vdn", "qmix")
+    told = [float(final[name]) for name in ("difference", "difference low", "difference high")]
+    assert told == pytest.approx([0.1, 0.1 - 0.2306, 0.1 + 0.2306], abs=1e-4)
+    by_steps = rows(out / "equal-comparisons.csv")[0]
+    less = [float(by_steps[f"value there, {name}"]) for name in ("difference", "difference low", "difference high")]
+    sign = 1 if by_steps["first"] == "vdn" else -1
+    assert less == pytest.approx([sign * 0.1, sign * 0.1 - 0.2306, sign * 0.1 + 0.2306], abs=1e-4)
 
 
 def test_five_seeds_and_intervals_apart_are_enough(tmp_path):
