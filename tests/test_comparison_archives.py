@@ -99,6 +99,15 @@ def test_how_a_run_ended(tmp_path, status, said):
     assert one(archive(tmp_path, "qmix", 1, 1, status=status)).ended(NOW) == said
 
 
+@pytest.mark.parametrize("told, status, steps", [
+    ({"t_env": 1500}, "FAILED", 1500), ({"t_env": 1500}, "COMPLETED", None), ({"t_env": "x"}, "FAILED", None),
+    ("x", "FAILED", None), (None, "FAILED", None),
+])  # fmt: skip
+def test_where_a_run_diverged(tmp_path, told, status, steps):
+    run = one(archive(tmp_path, "qmix", 1, 1, info={"diverged": told}, status={"status": status}))
+    assert run.diverged == steps and (run.ended(NOW) == "diverged at 1,500 steps") == (steps is not None)
+
+
 def test_times_of_the_archive_are_utc_wherever_they_are_read(monkeypatch):
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()

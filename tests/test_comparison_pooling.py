@@ -57,6 +57,47 @@ def test_lines_whose_labels_would_be_cut_alike_are_numbered(tmp_path):
     assert second == f"{first} #2"
 
 
+def diverged(root, alg, number, seed, **config):
+    info, status = {"diverged": {"t_env": 150}}, {"status": "FAILED"}
+    return archive(root, alg, number, seed, values=(0.0, 0.9), steps=[0, 100], info=info, status=status, **config)
+
+
+def test_a_run_that_diverged_is_in_no_figure_and_its_line_tells(tmp_path):
+    for seed in (1, 2):
+        archive(tmp_path, "qmix", seed, seed)
+    gone, none_whole = diverged(tmp_path, "qmix", 3, 3), diverged(tmp_path, "vdn", 1, 1)
+    found = pooled(tmp_path)
+    ((line,),) = (group.lines for group in found.groups)
+    assert seeds(line) == [1, 2] and line.diverged == {3: 150}
+    assert found.groups[0].diverged == (
+        "qmix: 1 of 3 seeds diverged, in no figure: 3 (at 150 steps)",
+        "vdn: 1 of 1 seeds diverged, in no figure: 1 (at 150 steps)",
+    )
+    assert found.left_out == {str(folder): "it diverged at 150 steps" for folder in (gone, none_whole)}
+
+
+def test_force_draws_what_diverged_as_far_as_it_came(tmp_path):
+    archive(tmp_path, "qmix", 1, 1)
+    diverged(tmp_path, "qmix", 2, 2)
+    ((line,),) = (group.lines for group in pooled(tmp_path, force=True).groups)
+    assert seeds(line) == [1, 2] and line.diverged == {}
+
+
+def test_a_seed_that_diverged_once_and_came_to_its_end_later_is_whole(tmp_path):
+    archive(tmp_path, "qmix", 1, 1)
+    diverged(tmp_path, "qmix", 2, 1)
+    ((line,),) = (group.lines for group in pooled(tmp_path).groups)
+    assert seeds(line) == [1] and line.diverged == {}
+
+
+def test_a_task_of_which_all_runs_diverged_is_told(tmp_path):
+    archive(tmp_path, "qmix", 1, 1)
+    diverged(tmp_path, "qmix", 1, 1, task="Foraging-8x8-2p-3f-v3")
+    assert "Foraging-8x8-2p-3f-v3, qmix: 1 of 1 seeds diverged, in no figure: 1 (at 150 steps)." in (
+        pooled(tmp_path).notes
+    )
+
+
 CONDITIONS = {
     "task": {"env_args": {"key": TASK, "episode_limit": 9}},
     "environment": {"env": "matrix_game"},

@@ -139,16 +139,17 @@ def test_a_difference_without_spread_has_no_interval(one, other):
 
 
 @pytest.mark.parametrize(
-    "higher, lower, forced, says",
+    "higher, lower, forced, diverged, says",
     [
-        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 5), False, "better"),
-        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 5), True, "no verdict"),
-        ((0.9, 0.8, 1.0, 4), (0.5, 0.4, 0.6, 5), False, "no verdict"),
-        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 4), False, "no verdict"),
-        ((0.9, 0.6, 1.2, 5), (0.5, 0.4, 0.6, 5), False, "no clear difference"),
-        ((0.9, 0.5, 1.3, 9), (0.5, 0.4, 0.6, 9), False, "no clear difference"),
-        ((0.9, np.nan, np.nan, 5), (0.5, 0.4, 0.6, 5), False, "no clear difference"),
+        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 5), False, 0, "better"),
+        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 5), True, 0, "no verdict"),
+        ((0.9, 0.8, 1.0, 4), (0.5, 0.4, 0.6, 5), False, 0, "no verdict"),
+        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 4), False, 0, "no verdict"),
+        ((0.9, 0.6, 1.2, 5), (0.5, 0.4, 0.6, 5), False, 0, "no clear difference"),
+        ((0.9, 0.5, 1.3, 9), (0.5, 0.4, 0.6, 9), False, 0, "no clear difference"),
+        ((0.9, np.nan, np.nan, 5), (0.5, 0.4, 0.6, 5), False, 0, "no clear difference"),
+        ((0.9, 0.8, 1.0, 5), (0.5, 0.4, 0.6, 5), False, 1, "no verdict: 1 of the higher one's 6 seeds diverged"),
     ],
 )
-def test_better_needs_five_seeds_and_intervals_apart(higher, lower, forced, says):
-    assert judged(Summary(*higher), Summary(*lower), forced).startswith(says)
+def test_better_needs_five_seeds_and_intervals_apart_and_none_diverged(higher, lower, forced, diverged, says):
+    assert judged(Summary(*higher), Summary(*lower), forced, diverged).startswith(says)

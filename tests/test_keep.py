@@ -66,6 +66,13 @@ def test_what_is_not_whole_is_left_out_by_name(results, tmp_path, capsys):
     assert f"note: {broken} is left out: metrics.json cannot be read" in said and "2 runs more" in said
 
 
+def test_a_run_that_diverged_is_a_result_and_kept(results, tmp_path):
+    info, status = {"diverged": {"t_env": 150}}, {"status": "FAILED", "fail_trace": ["RunFailedError: NaN"]}
+    archive(results, "qmix", 1, 1, values=(0.0, 0.5), steps=[0, 100], info=info, status=status)
+    assert keep(results, "--out", tmp_path / "kept") == 0
+    assert [run.diverged for run in read_runs([tmp_path / "kept"])] == [150, None, None]
+
+
 def test_what_cannot_be_written_is_one_line_and_leaves_nothing_half(results, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -157,6 +157,8 @@ def test_a_run_ends_with_one_line_and_keeps_what_is_needed_to_look_into_it(alg, 
     update, t_env, kept, checkpoint = said.groups()
     folder = Path(f"results/sacred/one_step/{alg}/1")
     assert read(folder, "run.json")["status"] == "FAILED"
+    told = read(folder, "info.json")["diverged"]
+    assert (told["t_env"], told["update"], told["not_finite"][0]) == (int(t_env), int(update), "loss_td")
     assert checkpoint == str(find_checkpoint(str(folder)))
     assert all(tensor.isfinite().all() for tensor in load_checkpoint(Path(checkpoint))[0].values())
     with safe_open(kept, "pt") as file:
@@ -166,6 +168,14 @@ def test_a_run_ends_with_one_line_and_keeps_what_is_needed_to_look_into_it(alg, 
         assert not file.get_tensor("offending").isfinite().all()
         networks = {name for name in file.keys() if name.startswith("trained.")}
         assert networks and all(file.get_tensor(name).isfinite().all() for name in networks)
+
+
+def test_where_a_run_diverged_is_forgotten_when_it_goes_on(spoilt_game, monkeypatch):
+    step = MatrixGameEnv.step
+    assert main.main(words("qmix", "matrix_game", TINY)) == 1
+    monkeypatch.setattr(MatrixGameEnv, "step", lambda env, actions: (1.0, *step(env, actions)[1:]))
+    assert main.main(["resume=results/sacred/one_step/qmix/1"]) == 0
+    assert "diverged" not in read(Path("results/sacred/one_step/qmix/1"), "info.json")
 
 
 def test_a_reward_that_is_nan_ends_a_run_where_it_enters(tmp_path, monkeypatch, capsys):

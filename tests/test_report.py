@@ -146,6 +146,19 @@ def test_nobody_is_called_better_with_fewer_than_five_seeds(tmp_path):
     assert "fewer than 5 seeds carry none" in said and "better" not in said.lower()
 
 
+def test_runs_that_diverged_are_told_beside_every_figure_and_the_rest_are_not_called_better(tmp_path):
+    root = study(tmp_path / "results", algs=("iql", "qmix"))
+    assert "qmix is better than iql" in page(report(root)).text
+    info, status = {"diverged": {"t_env": 50_000}}, {"status": "FAILED"}
+    archive(root, "qmix", 6, 6, values=(0.0, 0.5), steps=[0, 40_000], t_max=100_000, info=info, status=status)
+    out = report(root)
+    said = page(out).text
+    assert "qmix: 1 of 6 seeds diverged, in no figure: 6 (at 50,000 steps)" in said
+    assert "(5 seeds, 1 diverged)" in said and "no verdict; the table of comparisons says why" in said
+    assert "better" not in (out / "comparisons.csv").read_text() + (out / "equal-comparisons.csv").read_text()
+    assert {row["diverged"] for row in rows(out / "scores.csv") if row["algorithm"] == "qmix"} == {"1"}
+
+
 def test_nobody_is_called_better_where_intervals_overlap(tmp_path):
     for alg, shift in (("qmix", 0.0), ("vdn", 0.1)):
         for seed in range(1, 6):

@@ -73,9 +73,18 @@ class ArchivedRun:
         with_what = [f"{key}={self.config[key]}" for key in ("device", "threads") if key in self.config]
         return ", ".join([f"{name} ({host.get('cpu', 'processor not recorded')})", *with_what])
 
+    @property
+    def diverged(self) -> int | None:
+        """The environment steps at which an update met numbers that are not finite, None where none did."""
+        told = self.info.get("diverged")
+        steps = told.get("t_env") if isinstance(told, dict) and self.status.get("status") == "FAILED" else None
+        return steps if is_count(steps) else None
+
     def ended(self, now: datetime) -> str:
         """Return how the run ended, in a few words; `now` is an aware time."""
         status = self.status.get("status")
+        if self.diverged is not None:
+            return f"diverged at {self.diverged:,} steps"
         if status == "RUNNING":
             beat = moment(self.status.get("heartbeat"))
             if beat is None:

@@ -31,9 +31,12 @@ def quantity(group: Group) -> str:
 
 
 def forced_notes(group: Group) -> tuple[str, ...]:
-    """Return what is printed on every figure of a group: that its runs should not have been pooled, or are foreign."""
+    """Return what is printed on every figure of a group.
+
+    That its runs should not have been pooled, that some are foreign, that some diverged.
+    """
     forced = (f"--force: pooled although runs differ in {'; '.join(group.forced)}",) if group.forced else ()
-    return forced + group.foreign
+    return forced + group.foreign + group.diverged
 
 
 def curves(group: Group, name: str) -> Chart:

@@ -1,7 +1,8 @@
 """`python src/study.py keep FOLDER ... --out docs/evidence/lbf`: archived runs without what no report reads.
 
-What stays of a run are its settings, its commit and machine, and the figures of its evaluations: some ten kilobytes,
-to be committed beside the docs that speak of them. `study.py report` reads them as it reads whole archives.
+A run that diverged is a result, and kept too. What stays of a run are its settings, its commit and machine, and the
+figures of its evaluations: some ten kilobytes, to be committed beside the docs that speak of them. `study.py report`
+reads them as it reads whole archives.
 """
 
 import json
@@ -51,7 +52,8 @@ def _unfit(run: ArchivedRun, now: datetime) -> str:
         return run.problem
     if run.framework:
         return f"it is one of {run.framework}"
-    return "" if run.ended(now) == "completed" else run.ended(now)
+    whole = run.ended(now) == "completed" or run.diverged is not None
+    return "" if whole else run.ended(now)
 
 
 def _key(run: ArchivedRun) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ lines of their own in every group of their task, and the group says what is not 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from comparison.archives import CONFIG_DIR, ArchivedRun
@@ -43,7 +43,9 @@ class Member:
 class Line:
     """An algorithm with one set of settings: its runs by seed, each seed once.
 
-    `settings`: those in which it differs from other lines of its algorithm in this group.
+    `settings`: those in which it differs from other lines of its algorithm in this group. `diverged`: the seeds whose
+    runs met numbers that are not finite, and at how many environment steps; they are in no figure, and told beside
+    every one, since a mean over those that are left flatters.
     """
 
     label: str
@@ -51,6 +53,7 @@ class Line:
     style: Style
     members: tuple[Member, ...]
     settings: Mapping[str, str]
+    diverged: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def framework(self) -> str:
@@ -64,7 +67,7 @@ class Group:
 
     `metric`: the figure of the archive that is shown. `statistic`: one of `STATISTICS`. `forced`: the conditions in
     which its runs differ although they were pooled, empty without `--force`. `foreign`: what is not known of lines of
-    other frameworks, and in what they are known to differ.
+    other frameworks, and in what they are known to differ. `diverged`: which runs did, of lines or of what has none.
     """
 
     title: str
@@ -76,6 +79,7 @@ class Group:
     forced: tuple[str, ...] = ()
     smooth: int = 1
     foreign: tuple[str, ...] = ()
+    diverged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def pool(runs: Iterable[ArchivedRun], choice: Choice) -> Pool:
     for task in foreign.keys() - members.keys():
         groups.append(_empty(foreign[task][0], choice))
     groups = [with_foreign(group, foreign.get(group.task, ()), choice, left_out) for group in groups]
+    notes += [f"{group.title}, {told}." for group in groups if not group.lines for told in group.diverged]
     found = tuple(sorted((group for group in groups if group.lines), key=lambda group: group.title))
     used = {str(member.run.folder) for group in found for line in group.lines for member in line.members}
     left_out = {folder: why for folder, why in left_out.items() if folder not in used}  # in another group
@@ -170,7 +175,7 @@ def _usable(run: ArchivedRun, metric: str, choice: Choice) -> Evaluations:
     evaluations = evaluations_of(run, metric)
     # Other frameworks do not evaluate at their end: their last evaluation lies less than an interval before it.
     early = run.config["test_interval"] - 1 if run.framework else 0
-    if evaluations.steps[-1] < run.config["t_max"] - early and not choice.force:
+    if evaluations.steps[-1] < run.config["t_max"] - early and not choice.force and run.diverged is None:
         raise UserError(
             f"its evaluations end at {evaluations.steps[-1]:,.0f} of {run.config['t_max']:,} steps; "
             "--force takes what is there"
@@ -232,9 +237,7 @@ def _group(
     by_algorithm: dict[str, list[Member]] = {}
     for member in members:
         by_algorithm.setdefault(member.run.algorithm, []).append(member)
-    lines = [
-        line for algorithm, mine in sorted(by_algorithm.items()) for line in _lines(algorithm, mine, left_out)
-    ]  # fmt: skip
+    lines, diverged = _lines(by_algorithm, choice, left_out)
     statistic = _word(members[0].run, "report_statistic", STATISTIC)
     if choice.force:
         short = [m for line in lines for m in line.members if m.evaluations.steps[-1] < m.run.config["t_max"]]
@@ -248,6 +251,7 @@ def _group(
         lines=tuple(lines),
         forced=forced,
         smooth=choice.smooth,
+        diverged=tuple(diverged),
     )
 
 
@@ -268,7 +272,7 @@ def with_foreign(
             by_algorithm.setdefault(run.algorithm, []).append(member)
         except UserError as why:
             left_out[str(run.folder)] = str(why)
-    lines = [line for name, mine in sorted(by_algorithm.items()) for line in _lines(name, mine, left_out)]
+    lines, _ = _lines(by_algorithm, choice, left_out)
     lines = [
         replace(line, style=style_of(line.algorithm.split()[-1].split("_")[0], place))
         for place, line in enumerate(lines, start=1)
@@ -292,14 +296,28 @@ def _foreign(group: Group, lines: Sequence[Line]) -> Iterable[str]:
         yield f"{labels}: runs of {name}, of which is not known {', '.join(unknown)}{differ}"
 
 
-def _lines(algorithm: str, members: Sequence[Member], left_out: dict[str, str]) -> list[Line]:
-    """Return one line per set of an algorithm's settings, each seed once: the run that got furthest."""
-    found = variants(algorithm, [member.run for member in members])
-    return [
-        Line(each.label, algorithm, style_of(algorithm, place),
-             tuple(_by_seed([members[at] for at in each.places], left_out)), each.settings)
-        for place, each in enumerate(found)
-    ]  # fmt: skip
+def _lines(
+    by_algorithm: Mapping[str, Sequence[Member]], choice: Choice, left_out: dict[str, str]
+) -> tuple[list[Line], list[str]]:
+    """Return one line per set of an algorithm's settings, and sentences on the runs that diverged.
+
+    A line has each seed once: the run that got furthest. Where all of its runs diverged there is none.
+    """
+    lines, sentences = [], []
+    for algorithm, members in sorted(by_algorithm.items()):
+        for place, each in enumerate(variants(algorithm, [member.run for member in members])):
+            seeds = _by_seed([members[at] for at in each.places], left_out)
+            whole = tuple(member for member in seeds if choice.force or member.run.diverged is None)
+            gone: dict[int, int] = {}
+            for run in (member.run for member in seeds if member not in whole):
+                gone[run.config["seed"]] = run.diverged
+                left_out[str(run.folder)] = f"it diverged at {run.diverged:,} steps"
+            if whole:
+                lines.append(Line(each.label, algorithm, style_of(algorithm, place), whole, each.settings, gone))
+            if gone:
+                told = ", ".join(f"{seed} (at {steps:,} steps)" for seed, steps in gone.items())
+                sentences.append(f"{each.label}: {len(gone)} of {len(seeds)} seeds diverged, in no figure: {told}")
+    return lines, sentences
 
 
 class Variant(NamedTuple):

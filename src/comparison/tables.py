@@ -13,7 +13,7 @@ from comparison.aggregates import Aggregates
 from comparison.archives import ArchivedRun
 from comparison.group_charts import HEADINGS, forced_notes
 from comparison.intervals import SAYS, Summary, summary
-from comparison.pooling import Group, Member, Pool
+from comparison.pooling import Group, Line, Member, Pool
 from comparison.ranges import Range
 from comparison.scores import scores
 from comparison.verdicts import basis, verdicts
@@ -69,17 +69,19 @@ def score_table(groups: Sequence[Group]) -> Table:
     for group in groups:
         for line in group.lines:
             found = {name: summary(values, group.statistic) for name, values in scores(line, group.metric).items()}
-            shown.append({"task": group.title, "algorithm": line.label, "seeds": len(line.members)}
+            seeds = f"{len(line.members)}" + f" (and {len(line.diverged)} diverged)" * bool(line.diverged)
+            shown.append({"task": group.title, "algorithm": line.label, "seeds": seeds}
                          | {HEADINGS[name]: with_bounds(one) for name, one in found.items()})  # fmt: skip
-            data += [_score_row(group, line.label, name, one) for name, one in found.items()]
+            data += [_score_row(group, line, name, one) for name, one in found.items()]
     statistics = sorted({SAYS[group.statistic] for group in groups})
     return Table("scores", f"Scores ({'; '.join(statistics)})", pd.DataFrame(shown), pd.DataFrame(data),
                  forced_of(groups))  # fmt: skip
 
 
-def _score_row(group: Group, label: str, name: str, found: Summary) -> dict[str, Any]:
-    return {"task": group.title, "algorithm": label, "metric": group.metric, "score": name,
-            "statistic": group.statistic, **found._asdict(), "forced": "; ".join(group.forced)}  # fmt: skip
+def _score_row(group: Group, line: Line, name: str, found: Summary) -> dict[str, Any]:
+    return {"task": group.title, "algorithm": line.label, "metric": group.metric, "score": name,
+            "statistic": group.statistic, **found._asdict(), "diverged": len(line.diverged),
+            "forced": "; ".join(group.forced)}  # fmt: skip
 
 
 def settings_table(groups: Sequence[Group]) -> Table | None:

@@ -10,6 +10,7 @@ from comparison.pooling import Group, Line
 from comparison.scores import scores
 
 ENOUGH_SEEDS = 5
+FEW = f"fewer than {ENOUGH_SEEDS} carry none"
 FOREIGN = "no verdict: runs of another framework, of which too little is known"
 
 
@@ -43,15 +44,17 @@ def _verdict(a: Line, b: Line, group: Group, name: str) -> Verdict:
     if a.framework or b.framework:
         return Verdict(a.label, b.label, FOREIGN, more)
     first, second = (summary(found, "mean_interval") for found in (higher, lower))
-    return Verdict(a.label, b.label, judged(first, second, forced=bool(group.forced)), more)
+    return Verdict(a.label, b.label, judged(first, second, bool(group.forced), len(a.diverged)), more)
 
 
-def judged(higher: Summary, lower: Summary, forced: bool) -> str:
-    """Return what may be said of two means, of which `higher` has the higher centre."""
+def judged(higher: Summary, lower: Summary, forced: bool, diverged: int) -> str:
+    """Return what may be said of two means, of which `higher` has the higher centre, and `diverged` runs besides."""
     if forced:
         return "no verdict: pooled by --force"
     if min(higher.runs, lower.runs) < ENOUGH_SEEDS:
-        return f"no verdict: {higher.runs} and {lower.runs} seeds, and fewer than {ENOUGH_SEEDS} carry none"
+        return f"no verdict: {higher.runs} and {lower.runs} seeds, and {FEW}"
     if not higher.low > lower.high:
         return "no clear difference: the 95% intervals overlap"
+    if diverged:
+        return f"no verdict: {diverged} of the higher one's {higher.runs + diverged} seeds diverged"
     return "better: five seeds or more on each side, and the 95% intervals are apart"

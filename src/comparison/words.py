@@ -8,7 +8,7 @@ from comparison.intervals import summary
 from comparison.pooling import Group, Pool
 from comparison.scores import scores
 from comparison.tables import with_bounds
-from comparison.verdicts import ENOUGH_SEEDS, Verdict, basis, verdicts
+from comparison.verdicts import ENOUGH_SEEDS, FEW, Verdict, basis, verdicts
 
 TOLD_LINES = 6  # with more, the short answer would not be short
 
@@ -40,16 +40,19 @@ def _of(group: Group) -> Iterable[str]:
 def _values(group: Group, name: str) -> str:
     return ", ".join(
         f"{line.label} {with_bounds(summary(scores(line, group.metric)[name], 'mean_interval'))}"
-        f" ({len(line.members)} seed{'s' if len(line.members) > 1 else ''})"
+        f" ({len(line.members)} seed{'s' if len(line.members) > 1 else ''}"
+        f"{f', {len(line.diverged)} diverged' if line.diverged else ''})"
         for line in group.lines
     )
 
 
 def _judged(found: Sequence[Verdict]) -> str:
     clear = [f"{v.first} is better than {v.second}" for v in found if v.says.startswith("better")]
-    few = sum(v.says.startswith("no verdict") for v in found)
-    if few == len(found):
-        return f"no verdict, for fewer than {ENOUGH_SEEDS} seeds carry none."
+    none = [v for v in found if v.says.startswith("no verdict")]
+    if len(none) == len(found):
+        few = all(v.says.endswith(FEW) for v in none)
+        why = f", for fewer than {ENOUGH_SEEDS} seeds carry none" if few else "; the table of comparisons says why"
+        return f"no verdict{why}."
     pairs = f"{len(found)} pair{'s were' if len(found) > 1 else ' was'} compared"
-    too_few = f", {few} of them with too few seeds" if few else ""
-    return f"{'; '.join(clear) or 'no clear difference'} ({pairs}{too_few})."
+    unjudged = f", {len(none)} of them without a verdict" if none else ""
+    return f"{'; '.join(clear) or 'no clear difference'} ({pairs}{unjudged})."

@@ -15,7 +15,7 @@ from training.evaluation import evaluate
 from training.faults import faults_kept
 from training.loop import train
 from training.observer import ArchiveObserver, no_place
-from training.post_mortem import failed_update
+from training.post_mortem import DIVERGED, failed_update, where_it_diverged
 from training.resuming import save
 from training.sinks import check_places, figures_leave, wandb_id
 from training.told_to_scripts import as_lists
@@ -54,6 +54,7 @@ def record(run: Run, settings: Mapping[str, Any], resumed: Path | None = None) -
             with figures_leave(run, _run, observer.folder, archived(settings), resumed is not None):
                 _work(run, observer)
         except NotFiniteError as bad:
+            _run.info[DIVERGED] = where_it_diverged(run, bad)
             raise failed_update(run, Path(observer.dir), bad) from bad
         except (MemoryError, RuntimeError) as why:
             if no_room(why) is None:

@@ -13,6 +13,7 @@ from torch import nn
 from envs import env_path, versions
 from settings import read_info
 from training.assembly import Run
+from training.post_mortem import DIVERGED
 from training.task_sizes import sizes_of
 from training.told_to_scripts import without_lists
 from utils.commit import changed_since, commit_of
@@ -59,6 +60,7 @@ def said_of_code(run: Run, resumed: Path | None) -> dict[str, Any]:
         code |= {"source": source_of(run), "task": sizes_of(run.runner.info)}
         return code if run.transfer is None else code | {"transfer": run.transfer.told()}
     earlier = without_lists(read_info(resumed))
+    earlier.pop(DIVERGED, None)  # where it ended then; it may not end there again
     known, now = _last_source(earlier), source_of(run)
     start = code | {"t_env": run.t_env, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     start |= {"changed": {name: digest for name, digest in now.items() if known.get(name) != digest}} if known else {}

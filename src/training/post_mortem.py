@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -14,6 +15,12 @@ from utils.errors import RunFailedError
 from utils.files import write_whole
 
 FOLDER = "not_finite"  # below the run's
+DIVERGED = "diverged"  # what `info.json` calls what `where_it_diverged` returns
+
+
+def where_it_diverged(run: Run, bad: NotFiniteError) -> dict[str, Any]:
+    """Return what `info.json` says of the update that ended a run: reports count such runs, and draw none."""
+    return {"t_env": run.t_env, "update": bad.update, "not_finite": bad.names}
 
 
 def failed_update(run: Run, folder: Path, bad: NotFiniteError) -> RunFailedError:
