@@ -229,6 +229,13 @@ def test_a_day_with_a_gpu_is_practised_on_a_cpu(tmp_path):
     assert (tmp_path / "gpu_day.md").read_text() in said and "| dmawm |" in said
 
 
+def test_parity_wants_a_checkout_in_one_line(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "parity.py"), "--against", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+    assert f"--against {tmp_path}: no EPyMARL checkout there" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_whole_day_with_its_runs_is_practised_too(tmp_path):
     output_of("gpu_day", "--small", "--device", "cpu", "--out", str(tmp_path))
