@@ -9,7 +9,7 @@ from comparison.equal import MEAN, Equal, equals, pairs
 from comparison.evaluations import AXES
 from comparison.intervals import summary
 from comparison.pooling import Group
-from comparison.tables import BY_WELCH, DIFFERENCE, Table, forced_of, with_bounds
+from comparison.tables import BY_WELCH, DIFFERENCE, Table, notes_on, with_bounds
 
 NOTES = (
     "Every axis ends where the first run of these lines does, and all are compared there: by their value, and by their "
@@ -39,9 +39,9 @@ def equal_tables(groups: Sequence[Group]) -> list[Table]:
         return []
     return [
         Table("equal", "At equal steps, updates and minutes", pd.DataFrame(shown), pd.DataFrame(data),
-              (*NOTES, *forced_of(groups))),
+              (*NOTES, *notes_on(groups))),
         Table("equal-comparisons", "Comparisons at equal steps, updates and minutes", pd.DataFrame(said),
-              pd.DataFrame(told), (BY_WELCH, *forced_of(groups))),
+              pd.DataFrame(told), (BY_WELCH, *notes_on(groups))),
     ]  # fmt: skip
 
 

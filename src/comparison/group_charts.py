@@ -30,7 +30,7 @@ def quantity(group: Group) -> str:
     return group.metric.replace("_", " ")
 
 
-def forced_notes(group: Group) -> tuple[str, ...]:
+def notes_of(group: Group) -> tuple[str, ...]:
     """Return what is printed on every figure of a group.
 
     That its runs should not have been pooled, that some are foreign, that some diverged.
@@ -41,7 +41,7 @@ def forced_notes(group: Group) -> tuple[str, ...]:
 
 def curves(group: Group, name: str) -> Chart:
     """Return the learning curves of a group."""
-    notes = forced_notes(group)
+    notes = notes_of(group)
     if group.smooth > 1:
         notes += (f"--smooth: every value is the mean of the last {group.smooth} evaluations of its run",)
     machines, bright = machines_of(group), forward(group)
@@ -119,7 +119,7 @@ def score_chart(group: Group, name: str) -> Chart:
     caption = f"{SAYS[group.statistic].capitalize()}; the small marks are single runs.{lacks}"
     if any(dot.theirs for panel in panels for dot in panel.dots):
         caption += " Hollow and grey: a paper's own figure, of its own runs, steps and code."
-    return Chart(name, f"{group.title}: scores", caption, tuple(panels), forced_notes(group))
+    return Chart(name, f"{group.title}: scores", caption, tuple(panels), notes_of(group))
 
 
 def _dots(group: Group, score: str) -> Sequence[Dot]:

@@ -14,7 +14,7 @@ from comparison.families import FAMILIES, family_of
 from comparison.intervals import mean_interval
 from comparison.pooling import Group
 from comparison.scores import scores
-from comparison.tables import DASH, LATEX, Table, figure_text, forced_of
+from comparison.tables import DASH, LATEX, Table, figure_text, notes_on
 from comparison.verdicts import basis
 
 BLOCK = 6  # methods beside each other: a page is as wide as that
@@ -63,7 +63,7 @@ def layout_table(groups: Sequence[Group]) -> Table:
          if label in cells],
         columns=["row", "algorithm", "family", "mean", "half width"],
     )  # fmt: skip
-    notes = (*NOTES, *forced_of(groups))
+    notes = (*NOTES, *notes_on(groups))
     heading = "Methods by family, tasks down"
     return LayoutTable("layout", heading, frame, data, notes, _latex(heading, notes, body, len(columns)))
 

@@ -9,7 +9,7 @@ from comparison.intervals import summary
 from comparison.pooling import Group, Line
 from comparison.published import Published, published_averages, published_beside
 from comparison.scores import scores
-from comparison.tables import Table, figure_text, forced_of, with_bounds
+from comparison.tables import Table, figure_text, notes_on, with_bounds
 
 NOTE = (
     "The papers' runs are not ours: other code, and settings that they do not all give (appendices of two are not "
@@ -41,7 +41,7 @@ def paper_table(groups: Sequence[Group]) -> Table | None:
         deviation=["" if np.isnan(x) else figure_text(x) for x in data["deviation"]],
         steps=[f"{steps:,}" for steps in data["steps"]],
     ).drop(columns=["low", "high"])
-    return Table("paper", "Papers' figures beside ours", shown, data, (NOTE, *forced_of(groups)))
+    return Table("paper", "Papers' figures beside ours", shown, data, (NOTE, *notes_on(groups)))
 
 
 def average_table(groups: Sequence[Group]) -> Table | None:
@@ -73,7 +73,7 @@ def average_table(groups: Sequence[Group]) -> Table | None:
         "tasks, whatever statistic a protocol shows",
         "A mean over fewer tasks than the paper's speaks of those alone",
         NOTE,
-        *forced_of(groups),
+        *notes_on(groups),
     )
     return Table("paper-averages", "The paper's means over tasks beside ours", shown, data, notes)
 

@@ -12,7 +12,7 @@ from comparison.archives import ArchivedRun
 from comparison.charts import Chart
 from comparison.equal_tables import equal_tables
 from comparison.families import in_order
-from comparison.group_charts import curves, forced_notes, score_chart
+from comparison.group_charts import curves, score_chart
 from comparison.layout_table import layout_table
 from comparison.overall_charts import overall_charts
 from comparison.page import Section, make_page
@@ -20,7 +20,7 @@ from comparison.paper_tables import average_table, paper_table
 from comparison.pooling import Group, Pool
 from comparison.print_drawing import write_chart
 from comparison.ranges import range_of
-from comparison.tables import Table, aggregate_table, run_table, score_table, settings_table, verdict_table
+from comparison.tables import Table, aggregate_table, notes_on, run_table, score_table, settings_table, verdict_table
 from comparison.words import answer
 from utils.errors import UserError
 
@@ -79,9 +79,9 @@ def _overall(groups: Sequence[Group], given: Mapping[str, tuple[float, float]]) 
     if found is None:
         return Section(heading, notes=["No line is in all tasks, so there is nothing to take together."])
     styles = {line.label: line.style for group in groups for line in group.lines}
-    forced = tuple(f"{group.title}: {note}" for group in groups for note in forced_notes(group))
     missing = sorted({line.label for group in groups for line in group.lines if not line.framework} - found.iqm.keys())
     foreign = sorted({line.label for group in groups for line in group.lines if line.framework})
     notes = [f"Not in all tasks, and so left out here: {', '.join(missing)}."] if missing else []
     notes += [f"Of another framework, and so left out here: {', '.join(foreign)}."] if foreign else []
-    return Section(heading, overall_charts(found, styles, forced), [aggregate_table(found, ranges, groups)], notes)
+    charts = overall_charts(found, styles, notes_on(groups))
+    return Section(heading, charts, [aggregate_table(found, ranges, groups)], notes)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from comparison.aggregates import Aggregates
 from comparison.archives import ArchivedRun
-from comparison.group_charts import HEADINGS, forced_notes
+from comparison.group_charts import HEADINGS, notes_of
 from comparison.intervals import SAYS, Summary, summary
 from comparison.pooling import Group, Line, Member, Pool
 from comparison.ranges import Range
@@ -75,7 +75,7 @@ def score_table(groups: Sequence[Group]) -> Table:
             data += [_score_row(group, line, name, one) for name, one in found.items()]
     statistics = sorted({SAYS[group.statistic] for group in groups})
     return Table("scores", f"Scores ({'; '.join(statistics)})", pd.DataFrame(shown), pd.DataFrame(data),
-                 forced_of(groups))  # fmt: skip
+                 notes_on(groups))  # fmt: skip
 
 
 def _score_row(group: Group, line: Line, name: str, found: Summary) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def verdict_table(groups: Sequence[Group]) -> Table:
     frame = pd.DataFrame(rows, columns=["task", "score", "higher mean", "lower mean", "what it says"])
     shown = frame.assign(difference=[with_bounds(one.more) for _, one in found])
     data = frame.assign(**{name: [getattr(one.more, place) for _, one in found] for name, place in DIFFERENCE.items()})
-    return Table("comparisons", "Comparisons", shown, data, (BY_WELCH, *forced_of(groups)))
+    return Table("comparisons", "Comparisons", shown, data, (BY_WELCH, *notes_on(groups)))
 
 
 def aggregate_table(found: Aggregates, ranges: Mapping[str, Range], groups: Sequence[Group]) -> Table:
@@ -116,7 +116,7 @@ def aggregate_table(found: Aggregates, ranges: Mapping[str, Range], groups: Sequ
     scales = tuple(
         f"{title}: 0 is {figure_text(r.low)} and 1 is {figure_text(r.high)} ({r.source})" for title, r in ranges.items()
     )
-    return Table("aggregates", "All tasks together", shown, data, scales + forced_of(groups))
+    return Table("aggregates", "All tasks together", shown, data, scales + notes_on(groups))
 
 
 def run_table(runs: Sequence[ArchivedRun], pool: Pool, now: datetime) -> Table:
@@ -161,6 +161,6 @@ def _names(content: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def forced_of(groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return what has to be said of groups whose runs should not have been pooled."""
-    return tuple(f"{group.title}: {note}" for group in groups for note in forced_notes(group))
+def notes_on(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return what has to be read with tables of several groups, see `notes_of`."""
+    return tuple(f"{group.title}: {note}" for group in groups for note in notes_of(group))
