@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from answers import command
@@ -30,7 +31,7 @@ MIXERS = {
 GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def names(learner: object) -> dict[str, str]:
+def names(learner: Any) -> dict[str, str]:
     """Return the parameters' names in EPyMARL, and in our learner."""
     agents = {name: ours for name, ours in AGENTS.items() if name != "rnn" or not learner.args.use_rnn}
     pairs = {f"agent.{a}.{x}": f"agent.{b}.{x}" for a, b in agents.items() for x in ("weight", "bias")}
@@ -41,18 +42,16 @@ def names(learner: object) -> dict[str, str]:
     return pairs
 
 
-def weights_of(learner: object) -> dict[str, np.ndarray]:
+def weights_of(learner: Any) -> dict[str, np.ndarray]:
     """Return a learner's parameters by EPyMARL's names."""
-    modules = {"agent": learner.agent, "mixer": learner.mixer}
-    found = {f"{part}.{name}": tensor.detach().numpy().copy() for part, module in modules.items() if module is not None
-             for name, tensor in module.named_parameters()}  # fmt: skip
+    found = {name: tensor.detach().numpy().copy() for part, module in learner.trained.items()
+             for name, tensor in module.named_parameters(prefix=part)}  # fmt: skip
     return {theirs: found[ours] for theirs, ours in names(learner).items()}
 
 
 def compare(method: str, standardise: bool, args: argparse.Namespace) -> tuple[float, float]:
     """Take the updates in both, and return the largest relative distance of a loss, and of a parameter's tensor."""
-    settings = {"standardise_rewards": standardise, "cuda_graph": False}
-    learner = make_learner(f"{method}_epymarl", SHAPE, "cpu", **settings)
+    learner = make_learner(f"{method}_epymarl", SHAPE, "cpu", standardise_rewards=standardise)
     lengths = np.random.default_rng(1).integers(5, SHAPE.T + 1, EPISODES)
     batch = make_batch(SHAPE, EPISODES, lengths)
     ended = np.zeros((EPISODES, SHAPE.T + 1, 1), bool)

@@ -71,7 +71,7 @@ def main() -> None:
     learner = make_learner(given, batch, logged)
     weights = under(given, "weight")
     parts = {"agent": [learner.mac.agent, learner.target_mac.agent]}
-    if learner.mixer is not None and any(name.startswith("mixer.") for name in weights):
+    if learner.mixer is not None:  # VDN's has no weights
         parts["mixer"] = [learner.mixer, learner.target_mixer]
     for part, modules in parts.items():
         for module in modules:

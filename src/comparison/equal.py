@@ -83,15 +83,15 @@ def _scores(series: Sequence[Series], end: float) -> dict[str, np.ndarray]:
 
 def pairs(group: Group, equal: Equal) -> Iterator[Pair]:
     """Yield what may be said of every two lines, by the 95% intervals of their means."""
+    lines = {line.label: line for line in group.lines}
     for first, second in combinations(equal.scores, 2):
-        says = {name: _said(first, second, name, equal, group) for name in (AT_END, MEAN)}
+        says = {name: _said(lines[first], lines[second], name, equal, bool(group.forced)) for name in (AT_END, MEAN)}
         one, other = equal.scores[first], equal.scores[second]
         yield Pair(first, second, says, {name: difference(one[name], other[name]) for name in says})
 
 
-def _said(first: str, second: str, name: str, equal: Equal, group: Group) -> str:
-    one, other = (summary(equal.scores[label][name], "mean_interval") for label in (first, second))
-    higher, lower, label = (one, other, first) if one.centre >= other.centre else (other, one, second)
-    diverged = {line.label: len(line.diverged) for line in group.lines}
-    said = judged(higher, lower, bool(group.forced), diverged[label])
-    return f"{label} is {said}" if said.startswith("better") else said
+def _said(first: Line, second: Line, name: str, equal: Equal, forced: bool) -> str:
+    one, other = (summary(equal.scores[line.label][name], "mean_interval") for line in (first, second))
+    higher, lower, line = (one, other, first) if one.centre >= other.centre else (other, one, second)
+    said = judged(higher, lower, forced, len(line.diverged))
+    return f"{line.label} is {said}" if said.startswith("better") else said

@@ -20,7 +20,7 @@ DIVERGED = "diverged"  # what `info.json` calls what `where_it_diverged` returns
 
 def where_it_diverged(run: Run, bad: NotFiniteError) -> dict[str, Any]:
     """Return what `info.json` says of the update that ended a run: reports count such runs, and draw none."""
-    return {"t_env": run.t_env, "update": bad.update, "not_finite": bad.names}
+    return {"update": bad.update, "t_env": run.t_env, "not_finite": bad.names}
 
 
 def failed_update(run: Run, folder: Path, bad: NotFiniteError) -> RunFailedError:
@@ -33,7 +33,7 @@ def failed_update(run: Run, folder: Path, bad: NotFiniteError) -> RunFailedError
     tensors = {"offending": bad.tensor} | run.learner.state_tensors()
     if bad.batch is not None:
         tensors |= quantities(bad.batch)
-    said = {"update": str(bad.update), "t_env": str(run.t_env), "not_finite": json.dumps(bad.names)}
+    said = {name: json.dumps(value) for name, value in where_it_diverged(run, bad).items()}
     try:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, lambda partial: save_file(_plain(tensors), partial, metadata=said))
