@@ -150,6 +150,22 @@ def test_a_trial_that_is_not_among_the_best_is_stopped_at_a_rung(file):
     assert ends == [pytest.approx(0.05), "0.010 after 4 steps", pytest.approx(0.09)]
 
 
+def test_a_trial_ends_where_a_seed_diverges(file):
+    from study_runs import search as engine
+
+    def diverges(runs):
+        reaches_its_lr(runs)
+        folder = runs[0].results / "sacred" / runs[0].task / runs[0].algorithm / "1"
+        write(folder, "run.json", {"status": "FAILED"})
+        write(folder, "info.json", {"diverged": {"t_env": 1200}})
+        return {}
+
+    search = read_search(file, main.CONFIG_DIR)
+    trials = engine.opened(search, Path("r"), None)
+    with pytest.raises(optuna.TrialPruned, match="seed 1 diverged at 1,200 steps"):
+        engine.run_trial(search, trials.ask(), Path("r"), diverges)
+
+
 def test_what_is_drawn_hangs_on_the_trials_before_and_not_on_stops_or_on_who_asks(file):
     from study_runs import search as engine
 

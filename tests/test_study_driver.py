@@ -34,7 +34,7 @@ class Task:
 
 
 class Place:
-    """Gives every run the next of its exit codes, and writes down what it was to do."""
+    """Gives every run the next of its exit codes, or what a function returns, and writes down what it was to do."""
 
     def __init__(self, codes, slots=1):
         self.codes, self.slots, self.at_once = codes, slots, slots
@@ -44,7 +44,8 @@ class Place:
         work.log.parent.mkdir(parents=True, exist_ok=True)
         work.log.write_text("first\nthe last line\n")
         self.words.append(work.words)
-        self.tasks.append(Task(self.codes.pop(0)))
+        code = self.codes.pop(0)
+        self.tasks.append(Task(code() if callable(code) else code))
         self.most = max(self.most, sum(task.looks < 2 for task in self.tasks))
         return self.tasks[-1]
 
@@ -129,6 +130,23 @@ def test_a_run_with_an_archive_goes_on_in_it_and_anew_once_it_cannot(finished):
     resume = [f"resume={folder}", "with", "t_max=400", "threads=3"]
     assert place.words == [resume, resume, [*ours.runs[0].words(), "threads=3"]]
     assert len(ours.gave_up) == 1
+
+
+def test_a_run_that_diverges_is_done_and_not_tried_again(finished):
+    folder = begun(finished, t_max=400, running="max_retries: 9")
+    says = folder / "run.json"
+    says.write_text(says.read_text().replace("COMPLETED", "FAILED"))
+
+    def diverges():
+        (folder / "info.json").write_text('{"diverged": {"t_env": 200}}')
+        return 1
+
+    ours, place, view = drive("t.yaml", [diverges])
+    (run,) = ours.runs
+    assert len(place.words) == 1 and not ours.gave_up and view.last[0][run.name].state is State.DIVERGED
+    assert view.said[-1] == f"{run.name}: diverged, which is a result; the last line (see {log_path(run)})"
+    ours, place, _ = drive("t.yaml", [])
+    assert not place.words and not ours.gave_up
 
 
 def test_a_mistake_spoils_no_folder_and_is_not_tried_again(finished):

@@ -211,7 +211,7 @@ def test_where_a_run_stands_is_what_its_archive_says():
     text = says.read_text()
     for status, state in {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED, "RUNNING": State.DIED}.items():
         says.write_text(text.replace("COMPLETED", status))
-        assert archives.standing(run).state is state
+        assert archives.standing(run).state is state and not state.is_done
     for damaged in ("{", "[1]", ""):
         says.write_text(damaged)
         assert archives.standing(run).state is State.DIED

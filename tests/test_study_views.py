@@ -50,6 +50,10 @@ def test_the_time_for_all_takes_each_algorithm_at_its_own_speed():
     assert "left" not in summary(RUNS[2:3], AT, {}, 2)
 
 
+def test_what_diverged_takes_no_more_time():
+    assert "left" not in summary(RUNS[1:2], {"b": Standing(State.DIVERGED, Path("b"), 500, 10.0)}, {}, 2)
+
+
 def test_of_too_many_runs_those_that_move_are_shown():
     shown = drawn(RUNS[1:3] + RUNS[:1], AT, rows=1)
     assert "running" in shown and "waiting" not in shown.split("runs:")[0]

@@ -22,7 +22,13 @@ class State(Enum):
     FINISHED = "finished"
     STOPPED = "stopped"  # was asked to
     FAILED = "failed"
+    DIVERGED = "diverged"  # failed by numbers that are not finite, as it would again
     DIED = "died"  # without a word
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do: what diverged is a result too."""
+        return self in (State.FINISHED, State.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Archives:
             state = State.RUNNING
         elif status == "COMPLETED":
             state = State.FINISHED if long_enough else State.STOPPED
+        elif status == "FAILED" and "diverged" in self._json(folder / "info.json"):
+            state = State.DIVERGED
         else:
             state = {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED}.get(str(status), State.DIED)
         metrics = self._json(folder / "metrics.json")

@@ -85,7 +85,7 @@ class Driver:
 
     def _work(self, stop: StopRequest) -> None:
         states = {run.name: self.archives.standing(run).state for run in self.runs}
-        waiting = [run for run in self.runs if states[run.name] is not State.FINISHED]
+        waiting = [run for run in self.runs if not states[run.name].is_done]
         waiting.sort(key=lambda run: states[run.name] is not State.RUNNING)  # what runs already takes its place first
         passed_on = False
         while self._tasks or (waiting and stop.signum is None):
@@ -142,6 +142,9 @@ class Driver:
         if at.state is State.FINISHED:
             test = "" if at.test_return is None else f", test return {at.test_return:.3f}"
             self.view.say(f"{run.name}: finished{test}")
+            return False
+        if at.state is State.DIVERGED:
+            self.view.say(f"{run.name}: diverged, which is a result; {_last_line(log_path(run))}")
             return False
         if stop.signum is not None:
             self.view.say(f"{run.name}: stopped")

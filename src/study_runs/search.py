@@ -128,7 +128,9 @@ def give_back(study: Any, number: int, params: Mapping[str, Any]) -> None:
 
 
 def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> float:
-    """Train a trial rung by rung and return what it reached at the last; raise Optuna's `TrialPruned` before that."""
+    """Train a trial rung by rung and return what it reached at the last; raise Optuna's `TrialPruned` before that.
+
+    It does where others are better at a rung, and where a seed diverges."""
     params = propose(trial, search.axes)
     folder = folder_of(results, params)
     value = float("nan")
@@ -136,11 +138,20 @@ def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> floa
         if gave_up := runner(runs_of(search, params, folder, t_max)):
             name, why = next(iter(gave_up.items()))
             raise RunFailedError(f"trial {trial.number} ({folder}): {name}: {why}")
+        _prune_diverged(search, folder)
         value = value_of(search, folder, t_max)
         trial.report(value, search.file.reduction ** (rung - 1))  # what the pruner takes for a rung's steps
         if rung < len(search.rungs) and trial.should_prune():
             raise optuna.TrialPruned(f"{value:.3f} after {t_max} steps")
     return value
+
+
+def _prune_diverged(search: Search, folder: Path) -> None:
+    """Raise Optuna's `TrialPruned` if a seed's run met numbers that are not finite: its curve has no end to compare."""
+    for seed in search.file.seeds:
+        run = run_in(folder, seed)
+        if run is not None and (at := read_run(run).diverged) is not None:
+            raise optuna.TrialPruned(f"seed {seed} diverged at {at:,} steps")
 
 
 def value_of(search: Search, folder: Path, t_max: int) -> float:

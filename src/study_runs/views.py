@@ -14,7 +14,8 @@ from rich.text import Text
 from study_runs.archives import Standing, State
 from study_runs.planned_run import PlannedRun
 
-COLOURS = {State.RUNNING: "cyan", State.FINISHED: "green", State.FAILED: "red", State.DIED: "red"}
+NO_GOOD = dict.fromkeys((State.FAILED, State.DIVERGED, State.DIED), "red")
+COLOURS = {State.RUNNING: "cyan", State.FINISHED: "green"} | NO_GOOD
 WIDTH = 140  # columns, where no terminal says how many there are
 Standings = Mapping[str, Standing]
 
@@ -108,7 +109,7 @@ def summary(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[s
 
 def _all_left(runs: Sequence[PlannedRun], standings: Standings, gave_up: Mapping[str, str], at_once: int) -> str:
     """Return the time for what is left, by the speed of each algorithm so far; nothing while that is unknown."""
-    todo = [run for run in runs if standings[run.name].state is not State.FINISHED and run.name not in gave_up]
+    todo = [run for run in runs if not standings[run.name].state.is_done and run.name not in gave_up]
     speeds: dict[str, list[float]] = {}
     for run in runs:
         speed = standings[run.name].steps_per_second
