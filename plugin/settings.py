@@ -17,7 +17,7 @@ SHARED = (
     "epsilon_start", "epsilon_finish", "epsilon_anneal_time",
     "gamma", "td_lambda", "double_q", "buffer_size", "batch_size", "lr", "optim_eps", "grad_norm_clip",
     "target_update_interval", "rnn_hidden_dim", "mixing_embed_dim", "hypernet_embed", "long_state",
-    "long_state_dim", "initial_slope", "initial_value", "initial_gain",
+    "long_state_dim", "initial_slope", "initial_slope_above", "initial_value", "initial_gain",
 )  # fmt: skip
 
 HEADER = """\

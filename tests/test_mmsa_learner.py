@@ -94,7 +94,8 @@ def test_every_loss_equals_its_slow_form_in_value_and_gradient(kind):
 
 @pytest.mark.parametrize("config", ["qmix", "mmsa"])
 def test_the_mixers_start_is_measured_on_the_first_batch_once(config):
-    learner, batch = make_learner(config, initial_slope=0.5, initial_value=0.3, lr=1e-9), make_batch()
+    measured = {"initial_slope": 0.5, "initial_slope_above": 0, "initial_value": 0.3}
+    learner, batch = make_learner(config, **measured, lr=1e-9), make_batch()
     learner.train(batch, 1, 1)
     rows, seen = EpisodeRows(batch), []
     learner.mixer.mixing.register_forward_pre_hook(lambda _, given: seen.append(given))
@@ -110,6 +111,29 @@ def test_the_mixers_start_is_measured_on_the_first_batch_once(config):
     assert learner.mixer.mixing.value[-1].bias.item() == pytest.approx(before, abs=1e-6)
 
 
+def drawn_slope(config):
+    learner = make_learner(config, lr=1e-9)
+    learner.train(make_batch(), 1, 1)
+    return learner.logger.latest["drawn_slope"]
+
+
+@pytest.mark.parametrize("config", ["qmix", "mmsa", "mbvd", "maser", "smmae", "cia", "cw_qmix"])
+def test_a_start_is_made_less_steep_where_it_is_too_steep_and_else_is_as_drawn(config):
+    drawn = make_learner(config, initial_slope="null", lr=1e-9)
+    drawn.train(make_batch(), 1, 1)
+    after = th.get_rng_state()
+    slope = drawn_slope(config)
+    flat = make_learner(config, initial_slope=slope / 2, initial_slope_above=slope * 1.01, lr=1e-9)
+    flat.train(make_batch(), 1, 1)
+    assert th.equal(after, th.get_rng_state()) and flat.mixer_started
+    th.testing.assert_close(flat.mixer.state_dict(), drawn.mixer.state_dict(), rtol=0, atol=0)
+    steep = make_learner(config, initial_slope=slope / 2, initial_slope_above=slope * 0.99, lr=1e-9)
+    steep.train(make_batch(), 1, 1)
+    ratio = steep.mixer.mixing.hyper_w_2[-1].weight / drawn.mixer.mixing.hyper_w_2[-1].weight
+    th.testing.assert_close(ratio, th.full_like(ratio, 0.5), rtol=1e-4, atol=0)
+    th.testing.assert_close(steep.mixer.state_dict(), steep.target_mixer.state_dict(), rtol=0, atol=1e-6)
+
+
 def test_who_goes_on_has_the_mixers_start_behind_him():
     fresh, begun, later = (make_learner("qmix", initial_slope=0.5) for _ in range(3))
     begun.train(make_batch(), 1, 1)
@@ -121,7 +145,8 @@ def test_who_goes_on_has_the_mixers_start_behind_him():
     assert not later.mixer_started
     later.note_taken(["mixer.mixing.value.0"])
     assert later.mixer_started
-    assert make_learner("qmix").mixer_started and make_learner("vdn", initial_slope=0.5).mixer_started
+    assert make_learner("qmix", initial_slope="null").mixer_started
+    assert make_learner("vdn", initial_slope=0.5).mixer_started
 
 
 def test_a_large_teams_vae_2_is_each_agents_own():
@@ -175,7 +200,7 @@ def test_training_moves_every_parameter_and_logs_finite_figures(config):
     assert learner.updates == 4
     figures = learner.logger.latest
     assert_finite(figures)
-    common = {"loss_td", "grad_norm", "q_taken_mean", "target_mean", "td_error_abs"}
+    common = {"drawn_slope", "loss_td", "grad_norm", "q_taken_mean", "target_mean", "td_error_abs"}
     model = {"loss_kl", "loss_rec", "loss_sale", "kl_prior_normal", "kl_posterior_prior"}
     parts = {"rec_z_sa", "rec_z_s", "rec_phi", "rec_h"}
     own = {"loss_sale_agent"} if config == "mmsa_td7" else set()
@@ -212,6 +237,7 @@ def test_networks_are_in_training_mode_for_an_update_only():
     learner.losses = lambda rows: seen.append([m.training for m in everything]) or losses(rows)
     assert not any(module.training for module in everything)
     learner.train(make_batch(), t_env=0, episode_num=0)
+    assert seen.pop(0) == [False] * len(everything)  # the mixer's start is measured
     assert seen == [[True] * len(learner.trained) + [False] * len(learner.targets)]
     assert not any(module.training for module in everything)
 

@@ -6,7 +6,9 @@ from typing import Any
 EPSILON = frozenset({"epsilon_start", "epsilon_finish", "epsilon_anneal_time"})
 REPLAY = frozenset({"buffer_size", "rewarded_share", "updates_per_run"})
 TARGETS = frozenset({"target_update_interval", "target_update_tau"})
-MIXERS = frozenset({"hypernet_embed", "initial_gain", "initial_slope", "initial_value", "mixing_embed_dim"})
+MIXERS = frozenset({
+    "hypernet_embed", "initial_gain", "initial_slope", "initial_slope_above", "initial_value", "mixing_embed_dim",
+})  # fmt: skip
 # What stands in their place where a world model, an actor and a critic are trained apart.
 INSTEAD = {
     "batch_size": "segments", "grad_norm_clip": "model_clip, actor_clip, critic_clip",

@@ -36,7 +36,8 @@ class ValueLearner(Learner):
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
     `grad_norm_clip`, `target_update_interval` (episodes), `target_update_tau`, `batch_size` (episodes),
-    `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_value`.
+    `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_slope_above`,
+    `initial_value`.
     """
 
     EXPERIENCE = "replay"
@@ -83,11 +84,11 @@ class ValueLearner(Learner):
         targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(added[name]) for name in followed}}
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks, **parts}, targets)
-        # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
         if args.initial_slope is not None and args.initial_value is None:
-            raise ValueError("initial_slope measures a start at initial_value: give that a number, not null")
+            raise ValueError("initial_slope measures a start at initial_value: give that a number, or take initial_slope=null")
         if args.initial_slope is not None and args.mixer == "qplex":
             raise ValueError("initial_slope starts mixers that are monotonic, and mixer=qplex is not: take null")
+        # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.
         self.mixer_started = args.initial_slope is None or not hasattr(self.mixer, "mixing")
         # Updates that were not taken because of numbers that are not finite: counted on the device, for a recorded
         # update must wait for nothing. After the first nothing changes any more, not even the batch.
@@ -139,7 +140,7 @@ class ValueLearner(Learner):
         """
         self.note_batch(batch)
         if not self.mixer_started:
-            self.start_mixer(batch)
+            self.start_mixer(batch, t_env)
         figures = self.update(batch)
         self.updates += 1
         if self.targets_due(episode_num, self.args.target_update_interval):
@@ -151,14 +152,24 @@ class ValueLearner(Learner):
             self.log({**figures, **norms, **self.diagnose(batch)}, t_env)
 
     @th.no_grad()
-    def start_mixer(self, batch: Batch) -> None:
-        """Have the mixer, and its target, start as `initial_slope` says, by what it sees of the first batch."""
-        rows, seen = EpisodeRows(batch), []
-        hook = self.mixer.mixing.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
-        self.losses(rows)
+    def start_mixer(self, batch: Batch, t_env: int) -> None:
+        """Have the mixer, and its target, start as `initial_slope` says, by what it sees of the first batch.
+
+        A start that is not above `initial_slope_above` stays as it was drawn, and with it the run, to the bit.
+        """
+        args, mixing, rows, seen = self.args, self.mixer.mixing, EpisodeRows(batch), []
+        hook = mixing.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+        with th.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            self.losses(rows)
         hook.remove()
-        self.mixer.mixing.start_at(self.args.initial_slope, self.args.initial_value, seen[0], rows.weights())
-        self.target_mixer.load_state_dict(self.mixer.state_dict())
+        condition = seen[0]
+        # Of rows, or of transitions alone: some methods mix nothing at an episode's last row.
+        weights = next(each for each in (rows.weights(), rows.weights(1)) if len(each) == len(condition))
+        slope = mixing.slope_over(condition, weights).item()
+        self.logger.log_stat("drawn_slope", slope, t_env)
+        if slope > args.initial_slope_above:
+            mixing.start_at(args.initial_slope, args.initial_value, condition, weights)
+            self.target_mixer.load_state_dict(self.mixer.state_dict())
         self.mixer_started = True
 
     def note_taken(self, parts: Sequence[str]) -> None:

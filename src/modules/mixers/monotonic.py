@@ -42,7 +42,8 @@ class MonotonicMixing(nn.Module):
     hundreds of target updates. b_1 starts as usual: what is left of it in Q_tot differs from state to state, and
     agents that start with b_1 = 0 explore less (docs/measurements/start.md).
 
-    Both the slope ``∂Q_tot/∂Q_i`` and that offset still hang on the scale of the states; `start_at` measures it.
+    Both the slope ``∂Q_tot/∂Q_i`` and that offset still hang on the scale of the states; `slope_over` measures it, and
+    `start_at` takes it away.
     """
 
     def __init__(
@@ -89,18 +90,23 @@ class MonotonicMixing(nn.Module):
         return (w_1 * (slope * w_2.abs()).unsqueeze(-2)).sum(dim=-1)
 
     @th.no_grad()
+    def slope_over(self, condition: Tensor, weights: Tensor) -> Tensor:
+        """Return the mean of ``∂Q_tot/∂Q_i`` over agents and ``c (R, C)`` at Q = 0, with `weights` as for `start_at`."""
+        credits = self.credits(condition.new_zeros(len(condition), self.n_agents), condition)
+        return weights @ credits.mean(dim=-1)
+
+    @th.no_grad()
     def start_at(self, slope: float, value: float, condition: Tensor, weights: Tensor) -> None:
         """Scale w_2, shift V: over ``c (R, C)``, at Q = 0, ``∂Q_tot/∂Q_i`` is `slope` and Q_tot `value` on average.
 
         `weights (R,)` are the rows' shares in the average; they add up to 1. Networks are started so on data by
         Mishkin and Matas («All you need is a good init», 2016).
         """
-        w_1, w_2, b_1, v = self._hypernets(condition)
-        w_1, w_2 = w_1.abs().unflatten(-1, (self.n_agents, self.embed_dim)).mean(dim=-2), w_2.abs()
-        gain = slope / (weights @ (w_1 * w_2 * b_1.clamp(max=0).exp()).sum(dim=-1))
+        gain = slope / self.slope_over(condition, weights)
+        _, w_2, b_1, v = self._hypernets(condition)
         for parameter in self.hyper_w_2[-1].parameters():
             parameter.mul_(gain)
-        offset = gain * (functional.elu(b_1) * w_2).sum(dim=-1) + v.squeeze(-1)
+        offset = gain * (functional.elu(b_1) * w_2.abs()).sum(dim=-1) + v.squeeze(-1)
         self.value[-1].bias.add_(value - weights @ offset)
 
     def _hypernets(self, condition: Tensor) -> tuple[Tensor, ...]:
