@@ -192,6 +192,8 @@ def test_a_run_learns_and_says_which_battles_were_won(alg, tmp_path):
     figures = read(folder, "metrics.json")
     assert {"battle_won_mean", "test_battle_won_mean", "loss_td", "test_dead_enemies_mean"} <= figures.keys()
     assert all(np.isfinite(figure["values"]).all() for figure in figures.values())
+    # Positions on the map make the mixer steep: as drawn, values would begin at 2 to 6, where 2 is all there is to get.
+    assert figures["drawn_slope"]["values"][0] > 0.5 and abs(figures["q_taken_mean"]["values"][0]) < 0.5
     rows = csv_rows(folder)
     won = [int(row["won"]) for row in rows[-3:]]
     assert figures["test_battle_won_mean"]["values"][-1] == pytest.approx(np.mean(won))

@@ -85,7 +85,7 @@ class ValueLearner(Learner):
         networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
         super().__init__(mac, logger, args, {NETWORKS: networks, **parts}, targets)
         if args.initial_slope is not None and args.initial_value is None:
-            raise ValueError("initial_slope measures a start at initial_value: give that a number, or take initial_slope=null")
+            raise ValueError("initial_slope starts at initial_value: give that a number, or take initial_slope=null")
         if args.initial_slope is not None and args.mixer == "qplex":
             raise ValueError("initial_slope starts mixers that are monotonic, and mixer=qplex is not: take null")
         # Whether the mixer starts as it was drawn, or has its start behind it, see `start_mixer`.

@@ -91,7 +91,7 @@ class MonotonicMixing(nn.Module):
 
     @th.no_grad()
     def slope_over(self, condition: Tensor, weights: Tensor) -> Tensor:
-        """Return the mean of ``∂Q_tot/∂Q_i`` over agents and ``c (R, C)`` at Q = 0, with `weights` as for `start_at`."""
+        """Return ``∂Q_tot/∂Q_i`` at Q = 0, a mean over agents and ``c (R, C)``, with `weights` as for `start_at`."""
         credits = self.credits(condition.new_zeros(len(condition), self.n_agents), condition)
         return weights @ credits.mean(dim=-1)
 
