@@ -36,8 +36,7 @@ class ValueLearner(Learner):
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
     `grad_norm_clip`, `target_update_interval` (episodes), `target_update_tau`, `batch_size` (episodes),
-    `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_slope_above`,
-    `initial_value`.
+    `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_slope_above`, `initial_value`.
     """
 
     EXPERIENCE = "replay"

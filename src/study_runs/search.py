@@ -130,7 +130,8 @@ def give_back(study: Any, number: int, params: Mapping[str, Any]) -> None:
 def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> float:
     """Train a trial rung by rung and return what it reached at the last; raise Optuna's `TrialPruned` before that.
 
-    It does where others are better at a rung, and where a seed diverges."""
+    It does where others are better at a rung, and where a seed diverges.
+    """
     params = propose(trial, search.axes)
     folder = folder_of(results, params)
     value = float("nan")
