@@ -101,7 +101,7 @@ def test_padding_that_is_computed_and_padding_that_is_not_give_the_same_losses_a
 @pytest.mark.parametrize("name", ["qmix", "mmsa"])
 def test_a_learner_fills_rows_up_for_oneDNN_alone(name, monkeypatch):  # noqa: N802  its name
     sizes = []
-    learner = make_learner(name)
+    learner = make_learner(name, initial_slope="null")
     losses = learner.losses
     monkeypatch.setattr(learner, "losses", lambda rows: sizes.append(sum(rows.sizes)) or losses(rows))
     batch = make_batch(((9, "terminated"), (4, "truncated"), (1, "terminated")))

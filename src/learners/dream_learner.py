@@ -43,6 +43,8 @@ class DreamLearner(Learner):
     )  # fmt: skip
 
     def __init__(self, mac: Any, scheme: Mapping[str, Any], logger: Any, args: SimpleNamespace) -> None:
+        if args.mac != "dream_mac":
+            raise ValueError(f"learner={args.learner} needs mac=dream_mac, not {args.mac}")
         self.world, self.space = mac.world, args.action_space
         self.critic = _critic(self.world.critic_size, args)
         self.scale = ReturnScale()
