@@ -76,9 +76,7 @@ class ArchivedRun:
     @property
     def diverged(self) -> int | None:
         """The environment steps at which an update met numbers that are not finite, None where none did."""
-        told = self.info.get("diverged")
-        steps = told.get("t_env") if isinstance(told, dict) and self.status.get("status") == "FAILED" else None
-        return steps if is_count(steps) else None
+        return diverged_at(self.status, self.info)
 
     def ended(self, now: datetime) -> str:
         """Return how the run ended, in a few words; `now` is an aware time."""
@@ -191,6 +189,13 @@ def _unlike_a_config(config: Mapping[str, Any]) -> list[str]:
         if not (is_count(config.get(key)) if kind is int else isinstance(config.get(key), kind))
     ]  # fmt: skip
     return [f"config.json is none of this project's: {', '.join(wrong)}"] if wrong else []
+
+
+def diverged_at(status: Mapping[str, Any], info: Mapping[str, Any]) -> int | None:
+    """Return at which environment step a run diverged, by its `run.json` and `info.json`; None where it did not."""
+    told = info.get("diverged")
+    steps = told.get("t_env") if isinstance(told, dict) and status.get("status") == "FAILED" else None
+    return steps if is_count(steps) else None
 
 
 def is_count(value: Any) -> bool:

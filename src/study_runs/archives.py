@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from comparison.archives import diverged_at
 from settings import identity, read_json, resumed_settings
 from study_runs.planned_run import PlannedRun
 from utils.errors import UserError
@@ -56,13 +57,14 @@ class Archives:
         running = is_locked(lock_path(run)) or (folder is not None and is_held(folder))  # by a study, or by hand
         if folder is None:
             return Standing(State.RUNNING if running else State.WAITING)
-        status = self._json(folder / "run.json").get("status")
+        run_json = self._json(folder / "run.json")
+        status = run_json.get("status")
         long_enough = self._json(folder / "config.json").get("t_max", 0) >= run.t_max
         if running:
             state = State.RUNNING
         elif status == "COMPLETED":
             state = State.FINISHED if long_enough else State.STOPPED
-        elif status == "FAILED" and "diverged" in self._json(folder / "info.json"):
+        elif diverged_at(run_json, self._json(folder / "info.json")) is not None:
             state = State.DIVERGED
         else:
             state = {"INTERRUPTED": State.STOPPED, "FAILED": State.FAILED}.get(str(status), State.DIED)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from comparison.archives import read_run
+from comparison.archives import ArchivedRun, read_run
 from comparison.evaluations import Evaluations, evaluations_of
 from comparison.series import area_under, until
 from study_runs.planned_run import PlannedRun
@@ -139,7 +139,6 @@ def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> floa
         if gave_up := runner(runs_of(search, params, folder, t_max)):
             name, why = next(iter(gave_up.items()))
             raise RunFailedError(f"trial {trial.number} ({folder}): {name}: {why}")
-        _prune_diverged(search, folder)
         value = value_of(search, folder, t_max)
         trial.report(value, search.file.reduction ** (rung - 1))  # what the pruner takes for a rung's steps
         if rung < len(search.rungs) and trial.should_prune():
@@ -147,21 +146,19 @@ def run_trial(search: Search, trial: Any, results: Path, runner: Runner) -> floa
     return value
 
 
-def _prune_diverged(search: Search, folder: Path) -> None:
-    """Raise Optuna's `TrialPruned` if a seed's run met numbers that are not finite: its curve has no end to compare."""
-    for seed in search.file.seeds:
-        run = run_in(folder, seed)
-        if run is not None and (at := read_run(run).diverged) is not None:
-            raise optuna.TrialPruned(f"seed {seed} diverged at {at:,} steps")
-
-
 def value_of(search: Search, folder: Path, t_max: int) -> float:
-    """Return the mean over seeds of what the search aims at, by what the runs had logged by a rung's end."""
+    """Return the mean over seeds of what the search aims at, by what the runs had logged by a rung's end.
+
+    Raises Optuna's `TrialPruned` where a seed has diverged: its curve has no end to compare.
+    """
     values = []
     for seed in search.file.seeds:
-        run = run_in(folder, seed)
-        if run is None:
+        place = run_in(folder, seed)
+        if place is None:
             raise UserError(f"{folder}: seed {seed} has left no run")
+        run = read_run(place)
+        if run.diverged is not None:
+            raise optuna.TrialPruned(f"seed {seed} diverged at {run.diverged:,} steps")
         values.append(seed_value(search, run, t_max))
     return float(np.mean(values))
 
@@ -173,16 +170,16 @@ def reached(trial: Any) -> list[float]:
 
 def seed_values(search: Search, folder: Path, t_max: int) -> list[float]:
     """Return what each seed of a trial has by the end of a rung of `t_max` steps; NaN where its run was taken away."""
-    runs = [run_in(folder, seed) for seed in search.file.seeds]
-    return [float("nan") if run is None else seed_value(search, run, t_max) for run in runs]
+    places = [run_in(folder, seed) for seed in search.file.seeds]
+    return [float("nan") if place is None else seed_value(search, read_run(place), t_max) for place in places]
 
 
-def seed_value(search: Search, run: Path, t_max: int) -> float:
+def seed_value(search: Search, run: ArchivedRun, t_max: int) -> float:
     """Return what the search aims at of a run, by what it had logged by the end of a rung of `t_max` steps."""
     try:
-        return aimed_at(evaluations_of(read_run(run), search.file.metric), search.file, t_max)
+        return aimed_at(evaluations_of(run, search.file.metric), search.file, t_max)
     except UserError as why:
-        raise UserError(f"{run}: {why}; give another metric or aim") from why
+        raise UserError(f"{run.folder}: {why}; give another metric or aim") from why
 
 
 def aimed_at(found: Evaluations, file: SearchFile, t_max: int) -> float:
