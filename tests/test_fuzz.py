@@ -113,6 +113,7 @@ def command_lines(draw):
 @few
 @given(argv=command_lines())
 @example(argv=words("qmix", "matrix_game", SHORT))
+@example(argv=words("qmix", "lbf", SHORT | LBF | {"initial_gain": "1e15", "initial_slope": "null"}))  # squares to inf
 @example(argv=words("mmsa", "matrix_game", SHORT | {"optim_eps": "1e-60"}))  # 0 in 32 bits: a NaN at the first update
 @example(argv=words("dmawm", "matrix_game", SHORT | DREAMS | {"mac": "basic_mac"}))  # a controller without a world
 def test_settings_give_a_run_or_one_line(argv):
