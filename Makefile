@@ -10,9 +10,9 @@ PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 TORCH     ?= $(if $(wildcard /proc/driver/nvidia/version)$(shell command -v nvidia-smi),cuda,cpu)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-# MMSA on a small cooperative task: about three minutes on two CPU cores, and the return rises from 0 to near 1.
+# MMSA on a small cooperative task: some two minutes on two CPU cores, and the return rises to 1.
 DEMO_ARGS    := --config=mmsa --env-config=lbf with env_args.key=Foraging-5x5-2p-1f-v3 \
-                env_args.valid_actions_only=True env_args.episode_limit=25 t_max=50000 epsilon_anneal_time=20000 \
+                env_args.valid_actions_only=True env_args.episode_limit=25 t_max=30000 epsilon_anneal_time=20000 \
                 target_update_interval=50 test_interval=5000 log_interval=5000 threads=2 seed=1
 DEMO_RESULTS := results/demo-$(shell date +%Y%m%d-%H%M%S)
 

@@ -19,6 +19,7 @@ SHARED = (
     "target_update_interval", "rnn_hidden_dim", "mixing_embed_dim", "hypernet_embed", "long_state",
     "long_state_dim", "initial_slope", "initial_slope_above", "initial_value", "initial_gain",
 )  # fmt: skip
+OURS_ALONE = ("updates_per_run", "rewarded_share")  # hosts take one update a round, and draw all episodes alike
 
 HEADER = """\
 # MMSA (Wang and Meger, AAMAS 2026) for {host}, made by scripts/install_plugin.py of MMSA for PyMARL from its settings.
@@ -48,13 +49,15 @@ def host_settings(host: Host) -> bytes:
     """Return the settings file for a host: what it needs to run MMSA, our shared settings, and `mmsa.yaml` as it is."""
     default, method = ((SOURCE / "config" / name).read_text("utf-8") for name in ("default.yaml", "algs/mmsa.yaml"))
     shared, own = entries(default), entries(method)
-    updates, episodes = (int(shared[key].text) for key in ("updates_per_run", "batch_size_run"))
+    updates, episodes = (int((shared | own)[key].text) for key in ("updates_per_run", "batch_size_run"))
     parts = [HEADER.format(host=host.name, updates=updates, episodes=episodes, batch_size_run=episodes // updates)]
     parts += [f"{line}\n" for line in host.settings]
     parts.append("\n# shared with every algorithm in MMSA for PyMARL\n")
     for key in SHARED:
-        if key not in own:
-            parts.append(shared[key].line.replace(key, host.renamed.get(key, key), 1) + "\n")
+        line = shared[key].line.replace(key, host.renamed.get(key, key), 1)
+        parts.append(line.replace(shared[key].text, own.get(key, shared[key]).text, 1) + "\n")
+    for key in own.keys() & {*SHARED, *OURS_ALONE}:
+        method = method.replace(own[key].line + "\n", "", 1)
     return TAGS.sub("", "".join([*parts, "\n", method])).encode()
 
 

@@ -99,7 +99,7 @@ def test_a_setting_of_which_nobody_says_what_it_was_keeps_a_run_from_going_on(ol
     assert main.main([f"resume={old}"]) == 2
     err = capsys.readouterr().err
     assert "before there was lr, gamma" in err or "before there was gamma, lr" in err
-    assert "gamma=0.99" in err and "lr=0.001" in err and err.count("\n") == 1
+    assert "gamma=0.99" in err and "lr=0.002" in err and err.count("\n") == 1
     assert (old / "config.json").read_bytes() == before
     settings = resumed_settings(old, {"lr": "0.002", "gamma": "0.9"}, main.CONFIG_DIR)
     assert (settings["lr"], settings["gamma"]) == (0.002, 0.9)
