@@ -101,9 +101,9 @@ def test_a_setting_of_which_nobody_says_what_it_was_keeps_a_run_from_going_on(ol
     assert "before there was lr, gamma" in err or "before there was gamma, lr" in err
     assert "gamma=0.99" in err and "lr=0.002" in err and err.count("\n") == 1
     assert (old / "config.json").read_bytes() == before
-    settings = resumed_settings(old, {"lr": "0.002", "gamma": "0.9"}, main.CONFIG_DIR)
-    assert (settings["lr"], settings["gamma"]) == (0.002, 0.9)
-    assert archived_settings(old, {}, main.CONFIG_DIR)["lr"] == 0.001  # to look at it, today's default will do
+    settings = resumed_settings(old, {"lr": "0.004", "gamma": "0.9"}, main.CONFIG_DIR)
+    assert (settings["lr"], settings["gamma"]) == (0.004, 0.9)
+    assert archived_settings(old, {}, main.CONFIG_DIR)["lr"] == 0.002  # to look at it, today's default will do
 
 
 def test_diff_and_report_read_old_archives_alike(young, old):
