@@ -13,6 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import mse_loss
 
 from components.episode_rows import EpisodeRows
+from modules.world_model import Gaussian
 
 
 def slow_losses(learner, batch):
@@ -130,9 +131,14 @@ class SlowEpisode:
             z_sa = z_sa / z_sa.abs().mean()
         return th.cat([z_sa, z_s, phi])
 
+    def prior(self, s, actions):
+        """Return VAE-1's distribution of the next ŝ."""
+        given = self.model.prior_encoder(self.embedded(s, actions))
+        return Gaussian(s + given.mean, given.std) if self.args.wm_prior == "change" else given
+
     def imagined(self, s, actions):
         """Return ŝ and h' of the next row."""
-        latent = self.model.prior_encoder(self.embedded(s, actions)).mean
+        latent = self.prior(s, actions).mean
         outputs = self.model.prior_decoder(latent)
         s = outputs.chunk(3)[1] if self.args.rollout_mode == "decoded" else latent
         return s, self.model.decode_hidden(outputs if self.args.history_from == "embeddings" else s)
@@ -140,8 +146,7 @@ class SlowEpisode:
     def model_terms(self, t):
         """Return what the world model pays for the pair (t, t+1)."""
         args, model = self.args, self.model
-        embedded = self.embedded(self.s[t], self.actions[t])
-        p, q = model.prior_encoder(embedded), model.posterior(self.model_h[t + 1])
+        p, q = self.prior(self.s[t], self.actions[t]), model.posterior(self.model_h[t + 1])
         prior, still_prior, posterior, still_posterior = (
             Independent(Normal(*moments), 1) for moments in (p, p.detach(), q, q.detach())
         )

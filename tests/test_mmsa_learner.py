@@ -48,6 +48,7 @@ KINDS = {
     "normalised": ("mmsa", MEANS | {"wm_normalise_phi": True, "wm_normalise_z_sa": True}),
     "targets that move": ("mmsa", MEANS | {"rec_stop_gradient": False}),
     "L_KL summed": ("mmsa", MEANS | {"kl_reduction": "sum"}),
+    "a prior of the change": ("mmsa", MEANS | {"wm_prior": "change"}),
     "VAE-2 per agent": ("mmsa", MEANS | {"wm_per_agent": True}),
     "per agent, from embeddings": ("mmsa", MEANS | {"wm_per_agent": True, "history_from": "embeddings"}),
     "imagined histories": ("mmsa", MEANS | HISTORIES),
@@ -361,6 +362,7 @@ def switches():
 @pytest.mark.parametrize(("key", "value"), switches())
 def test_every_switch_trains_on_episodes_of_any_length(key, value, length, config):
     needs = {"sale_fixed": {"agent_sale_loss": True}, "wm_sale": {"rollout_mode": "latent"}}
+    needs["wm_prior"] = needs["wm_sale"]
     learner = make_learner(config, **(needs.get(key, {}) | {key: value}))
     batch = make_batch([(length, "terminated"), (1, "truncated")])
     for step in range(2):

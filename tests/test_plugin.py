@@ -19,6 +19,7 @@ VARIANTS = (
     {"obs_agent_id": False, "use_world_model": False, "mixer": "qmix"},
     {"rollout_mode": "decoded", "history_from": "embeddings", "history_target": "next", "wm_sale_grad": True},
     {"imagined_history_coef": 1.0, "imagined_history_steps": 2, "rollout_hidden": "online", "wm_per_agent": True},
+    {"wm_prior": "change"},
 )
 MISTAKES = {
     "sale_rnn": {"agent": "rnn"},

@@ -17,7 +17,7 @@ D = N * L
 def build(embed_size=11, **settings):
     th.manual_seed(0)
     given = {"rollout_mode": "latent", "sale": True, "sample": False, "normaliser": "avgl1"}
-    given |= {"history_from": "latent", "per_agent": False, "sale_grad": False}
+    given |= {"history_from": "latent", "prior_change": False, "per_agent": False, "sale_grad": False}
     given |= {"normalise_phi": False, "normalise_z_sa": False, "avail": False} | settings
     return WorldModel(n_agents=N, n_actions=A, hidden_size=H, latent_size=L, embed_size=embed_size, width=12, **given)
 
@@ -44,7 +44,7 @@ def test_shapes():
     assert posterior.mean.shape == posterior.std.shape == (B, T, D)
     embeddings = model.embed(posterior.mean, actions, model.sale(posterior.mean, actions))
     assert [e.shape for e in embeddings.values()] == [(B, T, 11)] * 3
-    prior = model.prior(embeddings)
+    prior = model.prior(embeddings, posterior.mean)
     assert prior.mean.shape == prior.std.shape == (B, T, D)
     assert [e.shape for e in model.decode_embeddings(prior.mean).values()] == [(B, T, 11)] * 3
     assert model.decode_hidden(prior.mean).shape == (B, T, N, H)
@@ -85,9 +85,8 @@ def test_embeddings_are_sale_of_the_latent_state_and_a_linear_layer():
 def test_the_prior_reads_and_its_decoder_gives_zsa_zs_phi_in_this_order():
     model = build()
     embeddings = dict(zip(("z_sa", "z_s", "phi"), th.randn(3, B, T, 11), strict=True))
-    read = th.cat([embeddings["z_sa"], embeddings["z_s"], embeddings["phi"]], dim=-1)
-    th.testing.assert_close(model.prior(embeddings).mean, model.prior_encoder(read).mean)
-    s = th.randn(B, T, D)
+    s, read = th.randn(B, T, D), th.cat([embeddings["z_sa"], embeddings["z_s"], embeddings["phi"]], dim=-1)
+    th.testing.assert_close(model.prior(embeddings, s).mean, model.prior_encoder(read).mean)
     decoded, flat = model.decode_embeddings(s), model.prior_decoder(s)
     th.testing.assert_close(th.cat([decoded["z_sa"], decoded["z_s"], decoded["phi"]], dim=-1), flat)
 
@@ -113,6 +112,9 @@ IMAGINATIONS = {
     "histories from φ": {"history_from": "embeddings", "sale": False},
     "gradients through SALE": {"sale_grad": True},
     "normalised": {"normalise_phi": True, "normalise_z_sa": True},
+    "the change": {"prior_change": True},
+    "the change, without SALE": {"prior_change": True, "sale": False},
+    "the change, normalised": {"prior_change": True, "normalise_phi": True, "normalise_z_sa": True},
     "per agent": {"per_agent": True},
     "per agent, from embeddings": {"per_agent": True, "history_from": "embeddings"},
     "the letter": {
@@ -163,6 +165,7 @@ def test_imagination_is_a_slow_loop_over_starting_points_and_steps(case, horizon
             for _ in range(horizon):
                 embedded = slow_embeddings(model, latents[-1], policy(hidden), settings)
                 latent = both_paths(model.prior_encoder, embedded)[:D]
+                latent = latent + latents[-1] if model.prior_change else latent
                 outputs = both_paths(model.prior_decoder, latent)
                 latents.append(outputs[D : 2 * D] if model.rollout_mode == "decoded" else latent)
                 told = outputs if model.history_from == "embeddings" else latents[-1]
@@ -204,7 +207,7 @@ def test_drawn_rollouts_differ_from_each_other_and_lie_around_the_means():
     s = model.posterior(h).mean
     mean, *drawn = (model.imagine(s, policy(h), policy, 1, draw=draw)[..., 1, :] for draw in (False, *[True] * 400))
     assert not th.equal(drawn[0], drawn[1])
-    std = model.prior(model.embed(s, policy(h), model.sale(s, policy(h)))).std
+    std = model.prior(model.embed(s, policy(h), model.sale(s, policy(h))), s).std
     assert ((th.stack(drawn).mean(dim=0) - mean).abs() < 5 * std / 20).all()
 
 
@@ -233,10 +236,22 @@ def test_without_sale_the_prior_reads_phi_alone():
     assert not any("sale" in name for name, _ in model.named_parameters())
     embedded = model.embed(s, actions, None)
     assert list(embedded) == list(model.decode_embeddings(s)) == ["phi"]
-    th.testing.assert_close(model.prior(embedded).mean, model.prior_encoder(embedded["phi"]).mean)
+    th.testing.assert_close(model.prior(embedded, s).mean, model.prior_encoder(embedded["phi"]).mean)
     assert model.decode_embeddings(s)["phi"].shape == (B, T, 11)
     with pytest.raises(ValueError, match="without SALE there is none"):
         build(D, sale=False, rollout_mode="decoded")
+
+
+def test_a_prior_of_the_change_foresees_none_before_it_is_trained_to():
+    model, s, actions = build(prior_change=True), th.randn(B, T, D), th.randint(A, (B, T, N))
+    for parameter in model.prior_encoder.last.parameters():
+        parameter.data.zero_()
+    rollout = model.imagine(s, actions, policy, 3, draw=False)
+    assert all(th.equal(rollout[:, :, j], s) for j in range(4))
+    drawn = th.stack([model.imagine(s, actions, policy, 1, draw=True)[..., 1, :] for _ in range(400)])
+    assert ((drawn.mean(dim=0) - s).abs() < 5 * (softplus(th.zeros(())) + MIN_STD) / 20).all()
+    with pytest.raises(ValueError, match="take latent"):
+        build(D, prior_change=True, rollout_mode="decoded")
 
 
 def test_decoded_rollouts_have_embeddings_of_the_latents_size():

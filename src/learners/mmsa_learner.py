@@ -28,7 +28,7 @@ class MMSALearner(ValueLearner):
     """`ValueLearner` with a world model; without one (`use_world_model=False`) the losses of the agents are left.
 
     Reads from `args` besides: `use_world_model`, `wm_sale`, `wm_sale_grad`, `wm_normalise_phi`, `wm_normalise_z_sa`,
-    `wm_per_agent`, `wm_own_from`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
+    `wm_prior`, `wm_per_agent`, `wm_own_from`, `latent_dim`, `wm_embed_dim`, `wm_width`, `wm_sample`, `rollout_sample`,
     `sale_normaliser`, `rollout_mode`, `history_from`, `rollout_horizon` (J), `wm_hidden`, `rollout_hidden`,
     `wm_td_grad`, `wm_interval`, `rec_target`, `history_target`, `rec_stop_gradient`, `kl_alpha`, `kl_reduction`,
     `imagined_history_steps`, `agent_sale_loss`, `agent_sale_hidden`, `sale_input`, `phi_input`, `sale_fixed`, and the
@@ -126,7 +126,7 @@ class MMSALearner(ValueLearner):
             z_s_now = rows.now(z_s)
             sale = z_s_now, model.sale.g(z_s_now, actions)
         embeddings = model.embed(rows.now(s), actions, sale)
-        prior = model.prior(embeddings)  # of ŝ_{t+1}
+        prior = model.prior(embeddings, rows.now(s))  # of ŝ_{t+1}
         ahead = Gaussian(*map(rows.then, posterior))
         kl, kl_parts = kl_loss(ahead, prior, weights, args.kl_alpha, args.kl_normal_coef, args.kl_reduction)
         rec_losses, rec_parts = self.reconstruction(rows, h, s, embeddings, model.draw(prior))
@@ -261,6 +261,7 @@ def build_world_model(args: SimpleNamespace) -> WorldModel:
         normaliser=args.sale_normaliser,
         rollout_mode=args.rollout_mode,
         history_from=args.history_from,
+        prior_change=args.wm_prior == "change",
         per_agent=args.wm_per_agent or many,
         sale=args.wm_sale,
         sale_grad=args.wm_sale_grad,

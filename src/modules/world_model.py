@@ -127,6 +127,7 @@ class WorldModel(nn.Module):
     - `rollout_mode`: an imagined ŝ_{t+1} is ``latent``, the prior's latent, or ``decoded``, VAE-1's decoded ``z'^s``;
       then E_s is D, whatever `embed_size` says.
     - `history_from`: VAE-2's decoder reads ``latent``, ŝ, or ``embeddings``, all that VAE-1 gives.
+    - `prior_change`: VAE-1's encoder gives the mean of how ŝ changes, so that untrained it foresees no change.
     - `per_agent`: VAE-2 is each agent's own, with shared weights and L latents, in place of the team's.
     - `sale`: VAE-1 reads SALE's embeddings, or ``φ^sa`` alone.
     - `sale_grad`: gradients pass through z^s and z^sa to ŝ, with f_s and g_s held fixed; else they stop there.
@@ -147,6 +148,7 @@ class WorldModel(nn.Module):
         normaliser: str,
         rollout_mode: str,
         history_from: str,
+        prior_change: bool,
         per_agent: bool,
         sale: bool,
         sale_grad: bool,
@@ -160,7 +162,10 @@ class WorldModel(nn.Module):
         E = D if rollout_mode == "decoded" else embed_size
         if rollout_mode == "decoded" and not sale:
             raise ValueError("rollout_mode=decoded takes z^s for the next latent, and without SALE there is none")
+        if rollout_mode == "decoded" and prior_change:
+            raise ValueError("wm_prior=change adds to ŝ; with rollout_mode=decoded that is VAE-1's own: take latent")
         self.n_agents, self.rollout_mode, self.history_from = N, rollout_mode, history_from
+        self.prior_change = prior_change
         self.per_agent, self.sale_grad, self.sample = per_agent, sale_grad, sample
         self.embedded = ("z_sa", "z_s", "phi") if sale else ("phi",)
         read = len(self.embedded) * E
@@ -220,15 +225,19 @@ class WorldModel(nn.Module):
         with held(self.sale):
             return self.sale(s, actions)
 
-    def prior(self, embeddings: Embeddings) -> Gaussian:
-        """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``."""
+    def prior(self, embeddings: Embeddings, s: Tensor) -> Gaussian:
+        """``p(ŝ_{t+1} | z^sa_t, z^s_t, φ^sa_t)``, and of ``ŝ_t (…, D)`` itself with `prior_change`."""
         *fixed, phi = embeddings.values()
         weight, bias = self.prior_encoder.on_input()
         for_fixed, for_phi = self._by_embedding(weight)
         on_input = linear(phi, for_phi, bias)
         if fixed:  # a product of their own: without `sale_grad` no gradient is computed for them
             on_input += linear(th.cat(fixed, dim=-1), for_fixed)
-        return self.prior_encoder.distribution(on_input)
+        return self._changed(s, self.prior_encoder.distribution(on_input))
+
+    def _changed(self, s: Tensor, prior: Gaussian) -> Gaussian:
+        """Return the distribution of ŝ_{t+1}, from what VAE-1's encoder gives, of it or of the change from ``ŝ_t``."""
+        return Gaussian(s + prior.mean, prior.std) if self.prior_change else prior
 
     def _by_embedding(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns of a weight of the prior's (O, X) for z^sa and z^s, none without SALE, and for φ^sa."""
@@ -256,12 +265,14 @@ class WorldModel(nn.Module):
         """Imagine one transition from ``ŝ_t (…, D), â_t (…, N)``; VAE-1's latent is drawn, or the mean."""
         encoder = self.prior_encoder
         if not self.layers_in_one:
-            prior = self.prior(self.embed(s, actions, self._sale_without_gradient(s, actions)))
+            prior = self.prior(self.embed(s, actions, self._sale_without_gradient(s, actions)), s)
             latent = prior.sample() if draw else prior.mean
         elif draw:
-            latent = encoder.distribution(self._on_prior_input(s, actions, *encoder.on_input())).sample()
+            given = encoder.distribution(self._on_prior_input(s, actions, *encoder.on_input()))
+            latent = self._changed(s, given).sample()
         else:
             latent = encoder.finish(self._on_prior_input(s, actions, *encoder.on_input(encoder.out_size)))
+            latent = s + latent if self.prior_change else latent
         return self.imagined(latent)
 
     @th.no_grad()
