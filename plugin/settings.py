@@ -16,7 +16,7 @@ from plugin.method import SOURCE
 SHARED = (
     "epsilon_start", "epsilon_finish", "epsilon_anneal_time",
     "gamma", "td_lambda", "double_q", "buffer_size", "batch_size", "lr", "optim_eps", "grad_norm_clip",
-    "target_update_interval", "rnn_hidden_dim", "mixing_embed_dim", "hypernet_embed", "long_state",
+    "target_update_interval", "layer_norm", "rnn_hidden_dim", "mixing_embed_dim", "hypernet_embed", "long_state",
     "long_state_dim", "initial_slope", "initial_slope_above", "initial_value", "initial_gain",
 )  # fmt: skip
 OURS_ALONE = ("updates_per_run", "rewarded_share")  # hosts take one update a round, and draw all episodes alike
@@ -49,7 +49,7 @@ def host_settings(host: Host) -> bytes:
     """Return the settings file for a host: what it needs to run MMSA, our shared settings, and `mmsa.yaml` as it is."""
     default, method = ((SOURCE / "config" / name).read_text("utf-8") for name in ("default.yaml", "algs/mmsa.yaml"))
     shared, own = entries(default), entries(method)
-    updates, episodes = (int((shared | own)[key].text) for key in ("updates_per_run", "batch_size_run"))
+    updates, episodes = (int({**shared, **own}[key].text) for key in ("updates_per_run", "batch_size_run"))
     parts = [HEADER.format(host=host.name, updates=updates, episodes=episodes, batch_size_run=episodes // updates)]
     parts += [f"{line}\n" for line in host.settings]
     parts.append("\n# shared with every algorithm in MMSA for PyMARL\n")

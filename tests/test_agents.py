@@ -236,6 +236,19 @@ def test_without_memory_a_row_says_what_it_says_wherever_it_stands(kind, share):
     th.testing.assert_close(together, layer(first(x).relu()).tanh(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["qmix", "mmsa"])
+@pytest.mark.parametrize("share", [True, False])
+def test_what_the_first_layer_gives_is_normalised_over_its_numbers_before_the_relu(kind, share):
+    args = make_args(kind, layer_norm=True, use_rnn=False, share_parameters=share)
+    agent = shaken(AGENTS[args.agent](7, args))
+    norm, x = agent.encoder.norm, th.randn(5, N, 7)
+    first = agent.encoder.fc1(x)
+    about = first - first.mean(dim=-1, keepdim=True)
+    normalised = about / (about.square().mean(dim=-1, keepdim=True) + norm.eps).sqrt()
+    h = agent.encoder.layer((normalised * norm.weight + norm.bias).relu())
+    th.testing.assert_close(agent.encode(x, [5]), h, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("settings", [{}, {"sale_input": "obs", "phi_input": "obs"}, {"sale_skip": False}])
 def test_values_scored_in_blocks_of_rows_are_those_of_whole_layers(monkeypatch, settings):
     agent = shaken(make_learner("mmsa", **settings).agent)

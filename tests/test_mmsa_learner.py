@@ -329,6 +329,22 @@ def test_switches_that_do_not_go_together_are_refused(settings, says):
         make_learner("mmsa", **settings)
 
 
+@pytest.mark.parametrize("config", ["mmsa", "qmix"])
+def test_weight_decay_takes_a_share_of_every_parameter_off_whatever_its_gradient(config):
+    settings = {"initial_slope": "null", "lr": 0.01} | (MEANS if config == "mmsa" else {})
+    batch, learners = make_batch(), []
+    for decay in (0, 0.5):
+        th.manual_seed(1)
+        learners.append(make_learner(config, weight_decay=decay, **settings))
+    without, decaying = learners
+    before = [p.detach().clone() for p in decaying.parameters]
+    for learner in learners:
+        learner.train(batch, 1, 1)
+    for start, one, other in zip(before, without.parameters, decaying.parameters, strict=True):
+        th.testing.assert_close(other, one - 0.01 * 0.5 * start)
+    assert type(without.optimiser) is type(decaying.optimiser)
+
+
 @pytest.mark.parametrize("config", ["mmsa", "mmsa_paper", "qmix"])
 def test_one_batch_again_and_again_is_learnt(config):
     settings = MEANS | {"kl_coef": 0} if config.startswith("mmsa") else {}

@@ -97,6 +97,7 @@ def rows(folder):
         ("vdn", {"standardise_rewards": "True", "use_rnn": "False", "evaluation_epsilon": "0.3"}),
         ("mmsa_paper", {}),
         ("qmix", {"epsilon_repeat": "2", "target_update_tau": "0.1", "rewarded_share": "0.25"}),
+        ("vdn", {"weight_decay": "0.1", "layer_norm": "True"}),
         ("mappo", {"standardise_rewards": "True", "use_rnn": "False"}),
         ("mmsa", {"threads": "2", "wm_interval": "2"}),
         ("mmsa", {"autocast": "bfloat16"}),

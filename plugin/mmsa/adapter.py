@@ -55,6 +55,7 @@ def adapted(args: SimpleNamespace, scheme: Mapping[str, Any]) -> SimpleNamespace
         "autocast": "none",
         "acting_graph": False,
         "target_update_tau": None,
+        "weight_decay": 0.0,  # Adam of an older Torch has no decoupled one
         "epsilon_repeat": None,
         "cuda_graph": False,  # batches here differ in length from update to update
     })  # fmt: skip

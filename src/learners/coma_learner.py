@@ -12,7 +12,7 @@ import torch as th
 from torch import Tensor
 
 from components.episode_rows import EpisodeRows
-from learners.idle import EPSILON, MIXERS, REPLAY
+from learners.idle import EPSILON, MIXERS, REPLAY, VALUES
 from learners.learner import Learner, Part, Scalars, frozen_copy
 from learners.losses import weighted_sum
 from learners.policy_losses import counterfactual_advantages, ppo_policy_loss, value_loss
@@ -28,7 +28,7 @@ class COMALearner(Learner):
     EXPERIENCE = "fresh"
     ACTIONS = frozenset({"discrete"})
     STANDARDISES = True
-    IGNORES = EPSILON | REPLAY | MIXERS | {"double_q"}
+    IGNORES = EPSILON | REPLAY | MIXERS | VALUES
     READS_LATER = (
         "gamma", "truncation", "batch_size", "batch_steps", "td_lambda", "critic_steps", "entropy_coef",
         "normalise_advantages", "mask_dead", "target_update_interval", "target_update_tau", "t_max",

@@ -18,7 +18,7 @@ from torch import Tensor
 from components.segments import SegmentReplay, Segments
 from learners.behaviour import Behaviour, ReturnScale
 from learners.dream_diagnostics import diagnose
-from learners.idle import EPSILON, INSTEAD, MIXERS, TARGETS
+from learners.idle import EPSILON, INSTEAD, MIXERS, TARGETS, VALUES
 from learners.learner import Learner, Part, Scalars
 from learners.model_losses import segment_of
 from modules.critics.dream_critic import DreamCritic
@@ -34,7 +34,7 @@ class DreamLearner(Learner):
     EXPERIENCE = "segments"
     ACTIONS = frozenset({"discrete", "continuous", "multidiscrete"})
     OWN_REWARDS = True
-    IGNORES = EPSILON | TARGETS | MIXERS | {*INSTEAD, "double_q", "td_lambda"}
+    IGNORES = EPSILON | TARGETS | MIXERS | VALUES | {*INSTEAD, "td_lambda"}
     READS_LATER = (
         "learn_after", "train_interval", "train_unit", "model_steps", "behaviour_steps", "behaviour_after", "segments",
         "segment_length", "absorbing_rows", "rewarded_share", "starts", "fresh_starts", "horizon", "gamma",

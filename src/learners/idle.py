@@ -5,6 +5,7 @@ from typing import Any
 
 EPSILON = frozenset({"epsilon_start", "epsilon_finish", "epsilon_anneal_time"})
 REPLAY = frozenset({"buffer_size", "rewarded_share", "updates_per_run"})
+VALUES = frozenset({"double_q", "layer_norm", "weight_decay"})
 TARGETS = frozenset({"target_update_interval", "target_update_tau"})
 MIXERS = frozenset({
     "hypernet_embed", "initial_gain", "initial_slope", "initial_slope_above", "initial_value", "mixing_embed_dim",

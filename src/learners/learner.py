@@ -23,7 +23,8 @@ Scalars = dict[str, Tensor]
 class Part(NamedTuple):
     """What one optimiser trains: modules by name, its step size, Adam's ε, and the largest norm of its gradient.
 
-    With `decays` the step size falls linearly to 0 at `t_max`, where the learner calls `set_step_sizes`.
+    With `decays` the step size falls linearly to 0 at `t_max`, where the learner calls `set_step_sizes`. Every step
+    shrinks all parameters by a share of `weight_decay` times the step size.
     """
 
     modules: Mapping[str, nn.Module]
@@ -31,6 +32,7 @@ class Part(NamedTuple):
     eps: float
     clip: float
     decays: bool = False
+    weight_decay: float = 0.0
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -97,7 +99,12 @@ class Learner(ABC):
         self.parameters = [p for parameters in self.part_parameters.values() for p in parameters]
         self.optimisers = {
             name: th.optim.Adam(
-                self.part_parameters[name], lr=part.lr, eps=part.eps, fused=True, capturable=args.cuda_graph
+                self.part_parameters[name],
+                lr=part.lr,
+                eps=part.eps,
+                fused=True,
+                capturable=args.cuda_graph,
+                **_decay(part.weight_decay),
             )
             for name, part in parts.items()
         }
@@ -304,6 +311,11 @@ class Learner(ABC):
                 raise RuntimeError(f"optimiser.{key} belongs to no parameter")
             states.setdefault(int(index), {})[name] = value
         return states
+
+
+def _decay(weight_decay: float) -> dict[str, Any]:
+    """Return what makes Adam AdamW (Loshchilov and Hutter, 2019), or nothing: a host's Torch may not know it."""
+    return {"weight_decay": weight_decay, "decoupled_weight_decay": True} if weight_decay > 0 else {}
 
 
 def _trainable(part: Part) -> list[nn.Parameter]:

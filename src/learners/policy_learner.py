@@ -17,7 +17,7 @@ from torch import Tensor
 
 from components.episode_rows import EpisodeRows
 from components.sequences import Sequences, Unrolled
-from learners.idle import EPSILON, MIXERS, REPLAY, TARGETS
+from learners.idle import EPSILON, MIXERS, REPLAY, TARGETS, VALUES
 from learners.learner import Learner, Part, Scalars
 from learners.losses import weighted_sum
 from learners.not_finite import all_finite
@@ -54,7 +54,7 @@ class PolicyLearner(Learner):
     ACTIONS = frozenset({"discrete", "continuous", "multidiscrete"})
     OWN_REWARDS = True
     STANDARDISES = True
-    IGNORES = EPSILON | REPLAY | TARGETS | MIXERS | {"double_q", "td_lambda"}
+    IGNORES = EPSILON | REPLAY | TARGETS | MIXERS | VALUES | {"td_lambda"}
     READS_LATER = (
         "gamma", "truncation", "batch_size", "batch_steps", "t_max", "epochs", "minibatches", "chunk_length",
         "ppo_clip", "entropy_coef", "gae_lambda", "value_clip", "huber_delta", "normalise_advantages", "mask_dead",

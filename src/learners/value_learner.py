@@ -35,7 +35,7 @@ class ValueLearner(Learner):
     """Trains the agent, the mixer and whatever `extra` modules a method adds, with one optimiser; more with `parts`.
 
     Reads from `args` besides: `mixer`, `gamma`, `truncation`, `td_lambda`, `double_q`, `lr`, `optim_eps`,
-    `grad_norm_clip`, `target_update_interval` (episodes), `target_update_tau`, `batch_size` (episodes),
+    `weight_decay`, `grad_norm_clip`, `target_update_interval` (episodes), `target_update_tau`, `batch_size` (episodes),
     `rewarded_share`, `updates_per_run`, `initial_slope`, `initial_slope_above`, `initial_value`.
     """
 
@@ -81,7 +81,8 @@ class ValueLearner(Learner):
         for part in parts.values():
             added.update(part.modules)
         targets = {"agent": self.target_agent, **target_mixers, **{name: frozen_copy(added[name]) for name in followed}}
-        networks = Part({"agent": self.agent, **mixers, **extra}, args.lr, args.optim_eps, args.grad_norm_clip)
+        modules = {"agent": self.agent, **mixers, **extra}
+        networks = Part(modules, args.lr, args.optim_eps, args.grad_norm_clip, weight_decay=args.weight_decay)
         super().__init__(mac, logger, args, {NETWORKS: networks, **parts}, targets)
         if args.initial_slope is not None and args.initial_value is None:
             raise ValueError("initial_slope starts at initial_value: give that a number, or take initial_slope=null")

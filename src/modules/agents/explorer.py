@@ -34,15 +34,15 @@ class Explorer(nn.Module):
     An agent whose action its teammates tell, with an error below `alpha_threshold`, may explore more: its level rises
     by one of `alpha_steps`. One whose action they do not tell falls to 0.
 
-    Reads from `args`: `state_shape`, `n_agents`, `n_actions`, `rnn_hidden_dim`, `use_rnn`, `memoryless`, `alpha_low`,
-    `alpha_high`, `alpha_anneal_time`, `alpha_threshold`, `alpha_steps`, `alpha_interval`.
+    Reads from `args`: `state_shape`, `n_agents`, `n_actions`, `rnn_hidden_dim`, `use_rnn`, `memoryless`, `layer_norm`,
+    `alpha_low`, `alpha_high`, `alpha_anneal_time`, `alpha_threshold`, `alpha_steps`, `alpha_interval`.
     """
 
     def __init__(self, args: SimpleNamespace) -> None:
         super().__init__()
         self.args, H = args, args.rnn_hidden_dim
         first = StateOfEachAgent(args.state_shape, args.n_agents, H)
-        self.encoder = HistoryEncoder(args.state_shape, H, None, memory_of(args), first)
+        self.encoder = HistoryEncoder(args.state_shape, H, None, memory_of(args), first, args.layer_norm)
         self.fc2 = Linear(H, args.n_actions)
         self.register_buffer("levels", th.ones(args.n_agents))
         self.register_buffer("errors", th.zeros(args.n_agents))  # summed over the episodes since levels moved

@@ -39,14 +39,17 @@ class HistoryEncoder(nn.Module):
         n_agents: int | None = None,
         memory: str = "gru",
         first: nn.Module | None = None,
+        layer_norm: bool = False,
     ) -> None:
         """Take sizes; how many agents have own parameters, None shares them; gru, or a name of `MEMORYLESS`.
 
-        `first` takes the place of the first linear layer.
+        `first` takes the place of the first linear layer. With `layer_norm` what that gives is normalised over its
+        numbers, with a scale and an offset that all agents share (Ba et al., 2016).
         """
         super().__init__()
         self.hidden_size = hidden_size
         self.fc1 = Linear(input_size, hidden_size, n_agents=n_agents) if first is None else first
+        self.norm = nn.LayerNorm(hidden_size) if layer_norm else nn.Identity()
         sizes = hidden_size, hidden_size
         self.recurrent = memory == "gru"
         if self.recurrent:
@@ -60,7 +63,7 @@ class HistoryEncoder(nn.Module):
         Rows come step after step, `sizes` of them at each; the first ones of a step go on at the next (see
         `EpisodeRows`). Histories begin with ``hidden (sizes[0], N, H)``, or with zeros.
         """
-        x = functional.relu(self.fc1(inputs), inplace=True)
+        x = functional.relu(self.norm(self.fc1(inputs)), inplace=True)
         if not self.recurrent:
             return self.layer(x)
         R, N, _ = x.shape

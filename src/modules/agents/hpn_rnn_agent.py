@@ -15,7 +15,8 @@ from modules.precision import float32
 class SetRNNAgent(nn.Module):
     """PyMARL's recurrent agent behind a sum over entities; its actions are a linear layer's.
 
-    Reads from `args`: `rnn_hidden_dim` (H), `use_rnn`, `memoryless`, `n_actions`, and what `entity_input` does.
+    Reads from `args`: `rnn_hidden_dim` (H), `use_rnn`, `memoryless`, `layer_norm`, `n_actions`, and what
+    `entity_input` does.
     """
 
     FORM = "set"
@@ -23,7 +24,7 @@ class SetRNNAgent(nn.Module):
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
         first = entity_input(self.FORM, input_shape, args)
-        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, None, memory_of(args), first)
+        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, None, memory_of(args), first, args.layer_norm)
         self._make_head(args)
 
     def _make_head(self, args: SimpleNamespace) -> None:

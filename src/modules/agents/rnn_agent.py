@@ -12,14 +12,15 @@ from modules.linear import Float32Linear
 class RNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `n_actions`, `n_agents`.
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `layer_norm`, `n_actions`, `n_agents`.
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
         super().__init__()
         own = own_parameters(args)
-        self.encoder = HistoryEncoder(input_shape, args.rnn_hidden_dim, own, memory_of(args))
-        self.fc2 = Float32Linear(args.rnn_hidden_dim, args.n_actions, n_agents=own)
+        H = args.rnn_hidden_dim
+        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args), layer_norm=args.layer_norm)
+        self.fc2 = Float32Linear(H, args.n_actions, n_agents=own)
 
     def encode(self, inputs: Tensor, sizes: Sequence[int], hidden: Tensor | None = None) -> Tensor:
         """Unroll ``inputs (R, N, I)`` of `sizes` rows at each step to ``h (R, N, H)``; see `HistoryEncoder`."""

@@ -48,11 +48,11 @@ class ValueHead(nn.Module):
 class SALERNNAgent(nn.Module):
     """Parameters shared by all agents, or with `share_parameters=False` one set for each.
 
-    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `n_actions`, `n_agents`, `obs_shape`,
-    `sale_embed_dim`, `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t), `phi_input`
-    (the same for φ), `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f and g, see
-    `fix_encoders`), `agent_input` (the first layer: ``linear``, or as in `entity_input`), `agent_sale_predictor`
-    and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
+    Reads from `args` besides: `rnn_hidden_dim`, `use_rnn`, `memoryless`, `layer_norm`, `n_actions`, `n_agents`,
+    `obs_shape`, `sale_embed_dim`, `sale_normaliser`, `sale_input` (what f and g read: ``hidden`` h_t, or ``obs`` o_t),
+    `phi_input` (the same for φ), `sale_detach` (f and g are not trained through Q), `sale_fixed` (Q reads copies of f
+    and g, see `fix_encoders`), `agent_input` (the first layer: ``linear``, or as in `entity_input`),
+    `agent_sale_predictor` and `sale_skip` (Q is a linear layer on h, and SALE adds to it).
     """
 
     def __init__(self, input_shape: int, args: SimpleNamespace) -> None:
@@ -63,7 +63,7 @@ class SALERNNAgent(nn.Module):
         self.sale_detach = args.sale_detach
         own = own_parameters(args)
         first = None if args.agent_input == "linear" else entity_input(args.agent_input, input_shape, args)
-        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args), first)
+        self.encoder = HistoryEncoder(input_shape, H, own, memory_of(args), first, args.layer_norm)
         self.sale = SALE(args.obs_shape if self.sale_reads_obs else H, 1, A, E, args.sale_normaliser, own)
         self.fixed_sale = deepcopy(self.sale).requires_grad_(False) if args.sale_fixed else None
         self.predictor = self._make_predictor(E, own) if args.agent_sale_predictor else None
