@@ -46,7 +46,7 @@ SETTINGS = {
     # networks
     "hidden_dim": "it is rnn_hidden_dim here",
     "hypernet_layers": "hypernetworks have two layers here; hypernet_embed is their width",
-    "use_layer_norm": "not here; normalise_features=True is near to it, with policies",
+    "use_layer_norm": "layer_norm=True is near to it, with values, normalise_features=True with policies",
     "use_orthogonal": "it is orthogonal_start here, with policies alone",
     "gain": "not here: with orthogonal_start=True, policies have the usual ones",
     # learning
