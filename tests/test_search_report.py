@@ -63,8 +63,8 @@ def test_the_page_has_the_best_trial_its_seeds_and_where_others_were_stopped(sea
     for seed, value in ((1, "0.05"), (2, "0.1"), ("mean", "0.075")):
         assert f'<tr><td>{seed}</td><td class="number">{value}</td></tr>' in page
     cells = "".join(f'<td class="number">{value}</td>' for value in ("0.015", "–", "–"))
-    assert f"<td>2</td><td>stopped at a rung</td>{cells}<td>0.01</td>" in page
-    assert "3: 2 came to the end, 1 stopped at a rung" in page
+    assert f"<td>2</td><td>stopped at a rung, or diverged</td>{cells}<td>0.01</td>" in page
+    assert "3: 2 came to the end, 1 stopped at a rung, or diverged" in page
     assert "PED-ANOVA" in page and page.count('class="plot"') == 2 + 1 + 1 + 3
     assert "--config=tiny_best" in page and (RESULTS / "configs/algs/tiny_best.yaml").is_file()
 

@@ -40,7 +40,7 @@ COLOURS = {TrialState.COMPLETE: AGENT_COLOURS[0], TrialState.PRUNED: "#BDBDBD", 
 IN_FULL = f'<p class="note">With every seed and digit: <a href="{TABLE}">{TABLE}</a>, beside this page.</p>'
 SAID = {
     TrialState.COMPLETE: "came to the end",
-    TrialState.PRUNED: "stopped at a rung",
+    TrialState.PRUNED: "stopped at a rung, or diverged",
     TrialState.RUNNING: "at work",
     TrialState.FAIL: "cut off, done again under another number",
     TrialState.WAITING: "waits",
