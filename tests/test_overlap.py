@@ -23,7 +23,8 @@ BIG = DREAMS | {"buffer_size": "1000"}
 
 
 def built(alg="qmix", **settings):
-    settings = settings_of("matrix_game", batch_size="4", batch_size_run="4", overlap="1", **settings)
+    given = {"batch_size": "4", "batch_size_run": "4", "overlap": "1", "updates_per_run": "2"} | settings
+    settings = settings_of("matrix_game", **given)
     return build(resolve(alg, "matrix_game", settings, main.CONFIG_DIR))
 
 

@@ -289,10 +289,12 @@ def test_a_fault_in_flight_is_kept_and_can_be_repeated(beside, runner, capsys):
     assert fault["seed"] % 11 == 0 and len(fault["actions"]) == 1 and "Traceback" in fault["notes"][0]
 
 
-def test_a_run_that_a_fault_ends_has_a_checkpoint_and_goes_on_with_the_mended_file(beside, capsys):
+@pytest.mark.parametrize("updates", ["2", "8"])  # a round fails with these agents, an evaluation with those
+def test_a_run_that_a_fault_ends_has_a_checkpoint_and_goes_on_with_the_mended_file(beside, updates, capsys):
     late = GRID.replace("met = ", "1 / (len(STEPS) < 200); STEPS.append(0); met = ") + "\nSTEPS = []\n"
     beside("line", late)
     more = {"env_args.key": "line", "env_args.time_limit": "10", "save_model_interval": "10000"}
+    more["updates_per_run"] = updates
     assert main.main(words("qmix", "gymma", settings_of("gymma", **more))) == 1
     (folder,) = [path.parent for path in Path("results").glob("sacred/*/*/*/config.json")]
     assert (folder / "fault.json").exists()

@@ -22,7 +22,7 @@ MAC_ARGS = Args(
     agent="rnn", rnn_hidden_dim=8, n_actions=A, obs_last_action=True, obs_agent_id=True,
     epsilon_start=1.0, epsilon_finish=0.0, epsilon_anneal_time=10, share_parameters=True,
     evaluation_draws=False, evaluation_epsilon=0.0, acting_graph=False, use_rnn=True,
-    epsilon_repeat=None,
+    epsilon_repeat=None, layer_norm=False,
 )  # fmt: skip
 EPSILON = 0.3
 LIMITS = Limits(max_losses_in_a_row=2, env_timeout=60, max_env_restarts=99)

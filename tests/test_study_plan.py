@@ -58,11 +58,11 @@ def test_the_study_is_written_again_with_equal_minutes(tmp_path, monkeypatch, ca
     (tmp_path / "s.yaml").write_text(FILE.replace("[vdn, iql]", "[vdn, {config: mmsa, rollout_horizon: 2}, ippo]"))
     assert study.main(["plan", "s.yaml", "--equal-minutes", "equal"]) == 0
     (path,) = (tmp_path / "equal").iterdir()
-    assert f"{path.relative_to(tmp_path)}: updates_per_run vdn 22, mmsa 2" in capsys.readouterr().out
+    assert f"{path.relative_to(tmp_path)}: updates_per_run vdn 88, mmsa 4" in capsys.readouterr().out
     before, after = read_study(tmp_path / "s.yaml")[1], read_study(path)[1]
     vdn, mmsa, ippo = after.algorithms
-    assert vdn["updates_per_run"] == "22"  # 2 take 0.004 of a step's 0.01 seconds, 22 the 0.04 that MMSA has more
-    assert mmsa["updates_per_run"] == "2" and mmsa["rollout_horizon"] == "2"
+    assert vdn["updates_per_run"] == "88"  # 8 take 0.004 of a step's 0.01 seconds, 88 the 0.04 that MMSA has more
+    assert mmsa["updates_per_run"] == "4" and mmsa["rollout_horizon"] == "2"
     assert ippo == {"config": "ippo"}
     assert (after.tasks, after.seeds, after.settings) == (before.tasks, before.seeds, before.settings)
     mine = path.read_text() + "# mine\n"

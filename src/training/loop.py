@@ -61,7 +61,8 @@ def train(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], 
 def _evaluate_and_save(run: Run, folder: Path, console: Console, save: Callable[[Run, Path], object]) -> None:
     """Do what is due between two rounds, or was when a stop came: so it is asked for before the first round too."""
     if evaluation_due(run):
-        evaluate(run, folder, console)
+        with _saved_at_a_fault(run, folder, save):
+            evaluate(run, folder, console)
         keep_if_best(run, folder)
         run.due["test"].done(run.t_env)
         run.saved_at = -1
@@ -73,11 +74,14 @@ def _evaluate_and_save(run: Run, folder: Path, console: Console, save: Callable[
 
 @contextmanager
 def _saved_at_a_fault(run: Run, folder: Path, save: Callable[[Run, Path], object]) -> Iterator[None]:
-    """Write a checkpoint, if there are to be any, before a round that failed ends the run: nothing of it was taken."""
+    """Write a checkpoint, if there are to be any, before a round or an evaluation that failed ends the run.
+
+    Nothing of it was taken: going on from there plays it again.
+    """
     try:
         yield
     except RunFailedError:
-        if run.args.save_model:
+        if run.args.save_model and run.saved_at != run.t_env > 0:
             save(run, folder)
         raise
 
